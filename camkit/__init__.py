@@ -1,0 +1,57 @@
+"""camkit turns image tags into segmentation masks. Every command is a function here too."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camkit.evaluate.report import Report
+    from camkit.models.checkpoint import load_classifier, save_classifier
+    from camkit.pipeline.output import Output, Runtime, Summary
+    from camkit.pipeline.select import Inputs
+    from camkit.stages.cam import cam
+    from camkit.stages.classify import classify
+    from camkit.stages.evaluate import evaluate
+    from camkit.stages.mask import mask
+    from camkit.stages.network import Network
+    from camkit.store.merge import merge_stores
+    from camkit.store.reader import Reader, open_store
+    from camkit.store.schema import Header
+    from camkit.store.writer import Writer
+    from camkit.types import Activation, Record
+
+# Imported when first asked for: `import camkit` costs nothing, and reading a store does not need torch.
+_HOMES = {
+    "Activation": "camkit.types",
+    "Header": "camkit.store.schema",
+    "Inputs": "camkit.pipeline.select",
+    "Network": "camkit.stages.network",
+    "Output": "camkit.pipeline.output",
+    "Reader": "camkit.store.reader",
+    "Record": "camkit.types",
+    "Report": "camkit.evaluate.report",
+    "Runtime": "camkit.pipeline.output",
+    "Summary": "camkit.pipeline.output",
+    "Writer": "camkit.store.writer",
+    "cam": "camkit.stages.cam",
+    "classify": "camkit.stages.classify",
+    "evaluate": "camkit.stages.evaluate",
+    "load_classifier": "camkit.models.checkpoint",
+    "mask": "camkit.stages.mask",
+    "merge_stores": "camkit.store.merge",
+    "open_store": "camkit.store.reader",
+    "save_classifier": "camkit.models.checkpoint",
+}
+
+__all__ = [
+    "Activation", "Header", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime", "Summary",
+    "Writer", "cam", "classify", "evaluate", "load_classifier", "mask", "merge_stores", "open_store",
+    "save_classifier",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'camkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

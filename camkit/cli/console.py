@@ -1,0 +1,98 @@
+"""What a person sees on standard error, and how results get to standard output."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from camkit.errors import OutputError, PartialFailure
+from camkit.pipeline.progress import duration
+
+if TYPE_CHECKING:
+    from camkit.evaluate.report import Report
+    from camkit.pipeline.output import Summary
+
+log = logging.getLogger("camkit")
+
+
+class CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever sys.stderr is now: a progress bar replaces it while it is drawn."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+class Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+def set_up_logging(*, quiet: bool, verbose: bool) -> None:
+    handler = CurrentStderr()
+    handler.setFormatter(Plain())
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Results to standard output; a reader that closes it early (`| head`) gets what it asked for."""
+    try:
+        for line in lines:
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise OutputError("standard output was closed by its reader before all results were written") from None
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def print_report(report: Report, form: Literal["table", "json", "csv"]) -> None:
+    from rich.console import Console
+
+    from camkit.evaluate.render import render_table
+    from camkit.evaluate.report import write_csv
+
+    text = io.StringIO()
+    if form == "json":
+        text.write(report.to_json())
+    elif form == "csv":
+        write_csv(report, text)
+    else:
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+        render_table(report, Console(file=text, width=width, force_terminal=sys.stdout.isatty()))
+    print_lines([text.getvalue().rstrip("\n")])
+
+
+def close_with(summary: Summary, name: Path | None = None) -> None:
+    """The closing line; failures become exit code 3."""
+    log.info("%s: %s", name or "-", sentence(summary))
+    raise_for(summary.failures, summary.images, "run the same command again to try them again")
+
+
+def sentence(summary: Summary) -> str:
+    computed = summary.images - summary.already
+    if computed == 0 and summary.complete:
+        return f"already done, {summary.images} images"
+    kept = f", {summary.already} were already done" if summary.already else ""
+    failed = f", {len(summary.failures)} failed" if summary.failures else ""
+    waiting = "" if summary.complete else "; the last shard to finish writes the store"
+    return f"{computed} images in {duration(summary.seconds)}{kept}{failed}{waiting}"
+
+
+def raise_for(failures: Iterable[str], images: int, advice: str) -> None:
+    failed = sorted(failures)
+    if not failed:
+        return
+    named = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
+    raise PartialFailure(f"{len(failed)} of {images} images failed: {named}\n{advice}")

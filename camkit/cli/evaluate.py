@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli.options import OnErrorChoice
+from camkit.defaults import SEED_MARGINS, WORKERS
+
+GATES = "Gates"
+DEFAULT_MARGINS = ",".join(f"{margin:g}" for margin in SEED_MARGINS)
+
+
+def command(
+    stores: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[STORE|FOLDER]...",
+            help="Store (or its shards) or folder of PNG masks; - or nothing in a pipe: standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    truth: Annotated[
+        Path,
+        typer.Option(
+            "--gt",
+            metavar="FOLDER",
+            help="Ground truth: a folder of PNG masks (255 is ignored), or a VOC root.",
+            rich_help_panel=o.IMAGES,
+            show_default=False,
+        ),
+    ],
+    list: o.List = None,
+    classes: o.Classes = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T[,T,…]",
+            help="Of a maps store: one is used as it is, of several the best by mIoU. Default: 0.00, 0.01 … 0.99.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    margins: Annotated[
+        str,
+        typer.Option(
+            metavar="T,T,…",
+            help="Of signed scores: seeds are foreground above T, background below -T.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = DEFAULT_MARGINS,
+    json: o.Json = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="The table per class as CSV on standard output.", rich_help_panel=o.OUTPUT)
+    ] = False,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Draw the figures over the threshold.", rich_help_panel=o.OUTPUT, show_default=False
+        ),
+    ] = None,
+    min_miou: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=100.0,
+            metavar="MIOU",
+            help="Exit with 1 if mIoU is below (43.5, or 0.435).",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON[:POINTS]",
+            help="Exit with 1 if mIoU is more than POINTS percent (default 0) below that of an earlier --json.",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Compare maps, probabilities, masks or signed scores with the ground truth: IoU, precision, recall, pixel AP.
+
+    Maps are judged at every threshold in one pass; the best one is reported.
+
+    camkit evaluate cams.h5 --gt VOC2012/ --list val --curve curve.png
+
+    camkit evaluate masks/ --gt truth/ --json > today.json
+
+    camkit evaluate cams.h5 --gt VOC2012/ --min-miou 45 --max-drop last-week.json:0.5
+    """
+    from camkit.cli.console import print_report, raise_for
+    from camkit.cli.parse import baseline, fraction, numbers
+    from camkit.errors import UsageError
+    from camkit.evaluate.gates import check_gates
+    from camkit.pipeline.output import Runtime
+    from camkit.stages.evaluate import evaluate
+
+    if json and csv:
+        raise UsageError("standard output takes one of --json and --csv")
+    earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)
+    report, failures = evaluate(
+        stores or [],
+        truth,
+        Runtime(workers=workers, on_error=on_error.value),
+        list=list,
+        classes=classes,
+        thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),
+        margins=numbers("--margins", margins, low=0, high=1),
+    )
+    if curve is not None:
+        from camkit.view.curve import draw_curve
+
+        draw_curve(report.curve, curve)
+    print_report(report, "json" if json else "csv" if csv else "table")
+    check_gates(report, min_miou=None if min_miou is None else fraction(min_miou), baseline=earlier, max_drop=points)
+    raise_for(failures, report.images + len(failures), "the figures leave them out")

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+
+
+def command(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="A store (or its shards), or a checkpoint; - or nothing in a pipe: the store on standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Only the ids that failed, and why, one a line.")
+    ] = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Look inside a store (what it holds, of which images, how it was made) or a checkpoint.
+
+    camkit info cams.h5
+
+    camkit info resnet38.pth
+    """
+    from json import dumps
+
+    from camkit.cli.console import print_lines
+    from camkit.stages.info import describe_file, failure_lines, lines_of
+
+    description = describe_file(files or [])
+    if failures:
+        print_lines(failure_lines(description))
+    elif json:
+        print_lines([dumps(description, indent=2, ensure_ascii=False)])
+    else:
+        print_lines(lines_of(description))

@@ -1,0 +1,113 @@
+"""The command `camkit`. A command's file is imported when it is called for, and torch when it runs: help is instant."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from camkit.cli.console import set_up_logging
+from camkit.errors import CamkitError, OutputError
+
+COMMANDS = ("classify", "cam", "mask", "evaluate", "info", "merge")
+INTERRUPTED = 130
+
+
+class CommandGroup(TyperGroup):
+    """Finds a command in the file of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"camkit.cli.{cmd_name.replace('-', '_')}")
+        single = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+        single.command(cmd_name)(guarded(module.command))
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def camkit(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    """From image tags to segmentation masks, one small step per command.
+
+    Commands hand each other HDF5 stores, by name or through a pipe:
+
+    camkit cam --ckpt resnet50.pth --images voc/ | camkit mask | camkit evaluate --gt voc/
+    """
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"camkit {version_of('camkit')}")
+        raise typer.Exit
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """The one place where an exception becomes a message and an exit code."""
+
+    @functools.wraps(command)
+    def call(**options: Any) -> None:
+        debug = options.get("debug", False)
+        set_up_logging(quiet=options.get("quiet", False), verbose=options.get("verbose", False))
+        try:
+            command(**options)
+        except CamkitError as error:
+            leave(str(error), error.exit_code, debug)
+        except KeyboardInterrupt:
+            leave("interrupted; what is done is kept, the same command continues", INTERRUPTED, debug)
+        except BrokenPipeError:
+            leave("standard output was closed by its reader", OutputError.exit_code, debug)
+        except Exception as error:
+            if debug:
+                raise
+            notes = "; ".join(getattr(error, "__notes__", []))
+            about = f"{type(error).__name__}: {error}" + (f" ({notes})" if notes else "")
+            leave(f"this is a bug in camkit, or in a model of your own: {about}\n--debug shows where", 70, debug)
+
+    return call
+
+
+def leave(message: str, exit_code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    silence_standard_output()
+    raise typer.Exit(exit_code)
+
+
+def silence_standard_output() -> None:
+    """Python flushes stdout when it ends, and would complain again where the reader is gone."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def interrupt(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    # A batch system that takes its machine back sends SIGTERM: the part in hand is written, as on Ctrl-C.
+    signal.signal(signal.SIGTERM, interrupt)
+    app()

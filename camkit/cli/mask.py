@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli.options import OnErrorChoice
+from camkit.defaults import MASK_THRESHOLD
+
+
+def command(
+    stores: o.Stores = None,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="A pixel belongs to the class with the largest map where that is above; else it is background. "
+            "camkit evaluate finds the best one where there is ground truth.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = MASK_THRESHOLD,
+    out: o.Out = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Instead of a store: a folder of PNGs with the VOC palette.",
+            rich_help_panel=o.OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: o.Overwrite = False,
+    on_error: o.OnError = OnErrorChoice.skip,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Segmentation masks from a store of maps (by threshold), probabilities (by the most probable class) or masks.
+
+    Masks are as large as the photo: 0 background, class + 1, 255 undecided.
+
+    camkit mask cams.h5 --threshold 0.25 --out masks.h5
+
+    camkit mask cams.h5 --png masks/
+    """
+    from camkit.cli.console import close_with
+    from camkit.errors import UsageError
+    from camkit.pipeline.output import Output, Runtime
+    from camkit.stages.mask import mask
+
+    if png is not None and out is not None:
+        raise UsageError("give --out for a store or --png for a folder, not both")
+    summary = mask(
+        stores or [],
+        Output(out, overwrite),
+        Runtime(on_error=on_error.value),
+        threshold=threshold,
+        png=png,
+    )
+    close_with(summary, png or out)

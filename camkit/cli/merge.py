@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+
+
+def command(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="The stores to join.", show_default=False)],
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Join the stores that the shards of one run wrote, or stores of different images made the same way.
+
+    camkit merge cams-1.h5 cams-2.h5 cams-3.h5 --out cams.h5
+    """
+    from camkit.cli.console import log
+    from camkit.pipeline.output import Output, at_a_path
+    from camkit.store.merge import merge_stores
+
+    with at_a_path(Output(out, overwrite)) as (path, replace):
+        written = merge_stores(stores, path, overwrite=replace)
+    log.info("%s: %s", out or "-", f"joined {len(stores)} stores" if written else "already done")

@@ -1,0 +1,281 @@
+"""Files and the ids they go by: walking folders, reading lists, matching what people write to the ids there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from camkit.errors import CamkitError, InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
+
+_MAX_TEXT_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FilesById(Mapping[str, Path]):
+    """id -> root / (id + suffix). Holds suffixes only: a Path for each of a million files would cost 0.5 GB."""
+
+    root: Path
+    suffixes: Mapping[str, str]
+
+    def __getitem__(self, id: str) -> Path:
+        return self.root / (id + self.suffixes[id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.suffixes)
+
+    def __len__(self) -> int:
+        return len(self.suffixes)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self.suffixes
+
+    def pick(self, ids: Collection[str]) -> FilesById:
+        return FilesById(self.root, {id: self.suffixes[id] for id in sorted(ids)})
+
+
+def files_by_id(root: Path, suffixes: Collection[str]) -> FilesById:
+    """Every file below `root` with one of the suffixes (any case), sorted by id. Hidden ones are skipped."""
+    return index_files(root, walk(root, suffixes))
+
+
+def walk(root: Path, suffixes: Collection[str]) -> Iterator[str]:
+    """Paths below `root`. Links are followed, but not into a folder that holds the link.
+
+    A broken link counts as a file, so that it fails as an image that cannot be read instead of vanishing.
+    """
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", (_identity(root),))]
+    while waiting:
+        prefix, ancestors = waiting.pop()
+        for name, is_folder in entries(root / prefix):
+            if name.startswith("."):
+                continue
+            if not is_folder:
+                if _split_suffix(name)[1].lower() in suffixes:
+                    yield prefix + name
+                continue
+            identity = _identity(root / prefix / name)
+            if identity not in ancestors:
+                waiting.append((f"{prefix}{name}/", (*ancestors, identity)))
+
+
+def index_files(root: Path, relative_paths: Iterator[str]) -> FilesById:
+    """Ids of files below root.
+
+    One id is one file, and no folder of other ids: stores could not hold both.
+    """
+    suffixes: dict[str, str] = {}
+    for path in relative_paths:
+        folder, _, name = path.rpartition("/")
+        stem, suffix = _split_suffix(name)
+        id = f"{folder}/{stem}" if folder else stem
+        if suffixes.get(id, suffix) != suffix:
+            both = sorted([id + suffix, id + suffixes[id]])
+            raise InputError(
+                f"two files go by the id '{_show(id)}': {_show(both[0])} and {_show(both[1])} in {root}\n"
+                "rename or move one of them"
+            )
+        suffixes[id] = suffix
+    _check_ids(root, suffixes)
+    return FilesById(root, {id: suffixes[id] for id in sorted(suffixes)})
+
+
+def _check_ids(root: Path, suffixes: Mapping[str, str]) -> None:
+    for id, suffix in suffixes.items():
+        if not _is_unicode(id + suffix):
+            raise InputError(f"file name is not UTF-8: {_show(id + suffix)} in {root}\nrename it")
+        end = id.find("/")
+        while end >= 0:
+            folder = id[:end]
+            if folder in suffixes:
+                raise InputError(
+                    f"'{folder}' is an image and a folder of images: {folder + suffixes[folder]} and {id + suffix}"
+                    f" in {root}\nrename one of them"
+                )
+            end = id.find("/", end + 1)
+
+
+@dataclass(frozen=True)
+class IdIndex:
+    """Finds the id meant by a name: the id itself, with an image suffix, in another folder."""
+
+    ids: Collection[str]
+    by_name: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, ids: Collection[str]) -> IdIndex:
+        by_name: dict[str, tuple[str, ...]] = {}
+        for id in ids:
+            name = id.rpartition("/")[2]
+            by_name[name] = (*by_name.get(name, ()), id)
+        return cls(ids if isinstance(ids, Mapping | set | frozenset) else frozenset(ids), by_name)
+
+    def match(self, text: str) -> str | None:
+        """Exact id first, then without image suffix, then by trailing path, where that leaves one id."""
+        for name in dict.fromkeys((text, without_image_suffix(text))):
+            if name in self.ids:
+                return name
+        for name in dict.fromkeys((text, without_image_suffix(text))):
+            found = self._by_trailing_path(name.strip("/"))
+            if found is not None:
+                return found
+        return None
+
+    def _by_trailing_path(self, name: str) -> str | None:
+        candidates = self.by_name.get(name.rpartition("/")[2], ())
+        inside = [id for id in candidates if f"/{name}".endswith(f"/{id}")]
+        if inside:
+            return max(inside, key=len)
+        around = [id for id in candidates if id.endswith(f"/{name}")]
+        return around[0] if len(around) == 1 else None
+
+
+def read_id_list(path: Path, ids: Collection[str], where: str) -> set[str]:
+    """The known ids a list file names; `where` says in errors what the ids are of."""
+    index = IdIndex.of(ids)
+    chosen: set[str] = set()
+    unknown: dict[str, None] = {}
+    for line in list_lines(path, ids):
+        id = _id_of_line(line, index)
+        if id is None:
+            unknown[line] = None
+        else:
+            chosen.add(id)
+    if unknown:
+        raise InputError(
+            f"list {path} names {len(unknown)} ids that are not among the {len(ids)} images of {where}: "
+            f"{examples(unknown)}"
+        )
+    if not chosen:
+        raise InputError(f"list {path} is empty: it should name one image a line")
+    return chosen
+
+
+def list_lines(path: Path, known: Collection[str] = ()) -> Iterator[str]:
+    """Lines that say something: blank ones and `#` comments left out, unless the line is a known name."""
+    for line in split_lines(read_text(path, InputError)):
+        if line in known:
+            yield line
+        elif line.strip() and not line.lstrip().startswith("#"):
+            yield line.strip()
+
+
+def split_lines(text: str) -> list[str]:
+    """At \\n, \\r\\n and \\r only: file names may hold the other characters `splitlines` splits at."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _id_of_line(line: str, index: IdIndex) -> str | None:
+    """A whole line wins over its first column, so that ids may hold spaces."""
+    whole = index.match(line)
+    return whole if whole is not None else index.match(line.split(maxsplit=1)[0])
+
+
+def read_text(path: Path, error: type[CamkitError]) -> str:
+    """UTF-8 (a byte order mark is dropped) or UTF-16 with its mark."""
+    data = read_bytes(path, error)
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as cause:
+        raise error(f"{path} is not a text file in UTF-8: byte {cause.start} cannot be decoded") from cause
+    if "\0" in text:
+        raise error(f"{path} is not a text file: it holds zero bytes")
+    return text
+
+
+def read_bytes(path: Path, error: type[CamkitError], limit: int = _MAX_TEXT_BYTES) -> bytes:
+    try:
+        # A pipe or device would block or never end.
+        if not path.is_file():
+            raise error(f"{path} {'is not a regular file' if path.exists() else 'does not exist'}")
+        if path.stat().st_size > limit:
+            raise error(f"{path} is larger than {limit >> 20:,} MiB: it cannot be what it is meant to be")
+        return path.read_bytes()
+    except (OSError, MemoryError) as cause:
+        raise error(f"cannot read {path}: {reason(cause)}") from cause
+
+
+def starts_with(path: Path, magic: bytes, error: type[CamkitError]) -> bool:
+    if not path.is_file():
+        raise error(f"{path} is not a regular file")
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as cause:
+        raise error(f"cannot read {path}: {reason(cause)}") from cause
+
+
+def examples(names: Collection[str], count: int = 3) -> str:
+    """'a, b, c …' for error messages."""
+    shown = ", ".join(brief(name) for name in islice(names, count))
+    return shown + (" …" if len(names) > count else "")
+
+
+def brief(value: object, length: int = 80) -> str:
+    """A printable line for an error message, however long or strange the value."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a number of {value.bit_length()} bits"
+    text = " ".join(_show(str(value)).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return brief(text, 200)
+
+
+def without_image_suffix(name: str) -> str:
+    stem, suffix = _split_suffix(name)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if stem and "/" not in suffix else (name, "")
+
+
+def entries(folder: Path) -> list[tuple[str, bool]]:
+    """Names in a folder, and whether each is a folder; pipes, sockets and devices are left out."""
+    try:
+        with os.scandir(folder) as found:
+            return [(entry.name, _is_folder(entry)) for entry in found if _is_folder(entry) or _is_file(entry)]
+    except OSError as error:
+        raise InputError(f"cannot list the folder {_show(str(folder))}: {reason(error)}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() or entry.is_file()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise InputError(f"cannot look into {_show(str(folder))}: {reason(error)}") from error
+    return status.st_dev, status.st_ino
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _show(text: str) -> str:
+    """Undecodable bytes of file names as \\udcXX, so that the message can be printed."""
+    return text.encode("utf-8", "backslashreplace").decode()

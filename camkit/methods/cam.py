@@ -1,0 +1,24 @@
+"""Class activation maps (Zhou et al., 2016): where the classifier sees a class."""
+
+from __future__ import annotations
+
+import torch
+
+from camkit.methods.response import Classifier, network_input
+
+
+def class_maps(features: torch.Tensor, weight: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """A_c = ReLU(w_c · f(I)).
+
+    features [B, D, h, w], weight [num_classes, D], classes [B, C] (−1: none) → [B, C, h, w]
+    """
+    present = (classes >= 0).unsqueeze(-1)
+    chosen = weight[classes.clamp_min(0)] * present  # [B, C, D]
+    maps = torch.bmm(chosen.to(features.dtype), features.flatten(2))
+    return maps.relu_().unflatten(-1, features.shape[-2:])
+
+
+def cam(images: torch.Tensor, classes: torch.Tensor, classifier: Classifier) -> torch.Tensor:
+    """CAM as a response map: bind the classifier with `functools.partial`."""
+    features = classifier.features(network_input(images, classifier))
+    return class_maps(features, classifier.weight, classes).float()

@@ -1,0 +1,255 @@
+"""From a checkpoint to a classifier ready for inference, and back to a checkpoint that describes itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from camkit.errors import CheckpointError, OutputError
+from camkit.models import zoo
+from camkit.models.classifier import Colour, LoadedClassifier, Network, fold_batch_norms
+from camkit.models.state import State, examples, fitted, rename, without_wrappers
+from camkit.models.tensors import read_tensors
+from camkit.models.user import load_user_model
+
+FORMAT_VERSION = 1
+ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
+OTHER_NETWORKS = {
+    r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",
+    r"fc_edge\d": "an IRN checkpoint (boundaries and displacements)",
+    r"(aspp|decoder|decode_head|aux_classifier|classifier\.0\.convs|segmentation_head)": "a segmentation network",
+}
+
+
+def load_classifier(
+    ckpt: Path,
+    *,
+    arch: str | None = None,
+    model: str | None = None,
+    output_stride: int | None = None,
+    for_inference: bool = True,
+) -> LoadedClassifier:
+    """Read a checkpoint, find out what it is (unless `arch` says), and build the network around its weights.
+
+    model           `package.module:factory` of a network of the user's own
+    output_stride   default: what the checkpoint records, else the network's own (16 for residual networks)
+    for_inference   fold batch norms and order the weights for speed; False to train or save the network again
+    """
+    ckpt = Path(ckpt)
+    tensors, own = read_tensors(ckpt)
+    if model is not None:
+        return _load_users(ckpt, model, tensors)
+    description = _checked_description(ckpt, own) if own is not None else {}
+    name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
+    network.mean = description.get("mean", network.mean)
+    network.std = description.get("std", network.std)
+    if for_inference:
+        fold_batch_norms(network)
+    if for_inference and network.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
+    return LoadedClassifier(
+        network=network.eval(),
+        arch=name,
+        num_classes=network.num_classes,
+        classes=_checked_classes(ckpt, description.get("classes"), network.num_classes),
+        mean=network.mean,
+        std=network.std,
+        input_size=description.get("input_size"),
+        path=ckpt,
+        sha256=_digest(ckpt),
+        output_stride=network.output_stride,
+        ignored=ignored,
+    )
+
+
+def _load_users(ckpt: Path, model: str, tensors: State) -> LoadedClassifier:
+    network = load_user_model(model, ckpt, tensors)
+    return LoadedClassifier(
+        network=network,
+        arch=model,
+        num_classes=network.num_classes,
+        classes=None,
+        mean=network.mean,
+        std=network.std,
+        input_size=None,
+        path=ckpt,
+        sha256=_digest(ckpt),
+        output_stride=None,
+    )
+
+
+def _recognise(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:
+    """The architecture's name and the tensors under the network's own keys."""
+    if arch is not None:
+        wanted = zoo.architecture(arch)
+        state = _under_own_keys(tensors, wanted)
+        if state is not None and wanted.fits(_shapes(state)):
+            return arch, state
+        found = _find(tensors)
+        holds = f"holds {found[0]}" if found else f"has keys like {examples(tensors)}"
+        raise CheckpointError(f"{path}: is not {arch}: it {holds}\nleave --arch out to let camkit find out")
+    found = _find(tensors)
+    if found:
+        return found
+    known = ", ".join(zoo.ARCHITECTURES)
+    raise CheckpointError(
+        f"{path}: {_other_network(tensors) or 'no network camkit knows'} (keys like {examples(tensors)})\n"
+        f"known are {known}; for another network give --model package.module:factory"
+    )
+
+
+def _find(tensors: State) -> tuple[str, State] | None:
+    for known in zoo.ARCHITECTURES.values():
+        state = _under_own_keys(tensors, known)
+        name = zoo.detect(_shapes(state)) if state is not None else None
+        if state is not None and name is not None:
+            return name, state
+    return None
+
+
+def _under_own_keys(tensors: State, known: zoo.Architecture) -> State | None:
+    state = without_wrappers(tensors, known.signature)
+    return known.adapt(state) if state is not None else None
+
+
+def _assemble(path: Path, name: str, state: State, output_stride: int | None) -> tuple[Network, tuple[str, ...]]:
+    """The network around the state's tensors (copied once, as float32), and the keys it has no use for."""
+    head = state.get("head.weight")
+    if head is None or head.ndim not in (2, 4) or not len(head):
+        what = _other_network(state)
+        told = f"is {what}, not a classifier" if what else f"has the trunk of {name} but no classifier"
+        heads = " or ".join(f"{head}.weight" for head in zoo.architecture(name).heads)
+        raise CheckpointError(f"{path}: {told}: no {heads} of shape [classes, channels]")
+    hollow = [key for key, value in state.items() if not value.numel()]
+    if hollow:
+        raise CheckpointError(f"{path}: {examples(hollow)} hold no numbers; no {name} is like that")
+    network = _empty_network(path, name, state, output_stride)
+    expected = network.state_dict()
+    trunk = {key.split(".")[0] for key in expected}
+    wanted = {key: value for key, value in state.items() if key.split(".")[0] in trunk}
+    wanted["head.weight"] = head.flatten(1)
+    network.load_state_dict(fitted(path, name, wanted, expected), assign=True)
+    return network, tuple(key for key in state if key not in wanted and not ALIASES.match(key))
+
+
+def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> Network:
+    try:
+        with torch.device("meta"):
+            return zoo.architecture(name).from_shapes(_shapes(state), output_stride)
+    except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError, TypeError) as error:
+        raise CheckpointError(f"{path}: its shapes make no {name}: {error}".splitlines()[0]) from error
+
+
+def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
+    kind, version = own.get("kind"), own.get("version")
+    if kind != "classifier":
+        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier")
+    if version != FORMAT_VERSION or str(own.get("arch")) not in zoo.ARCHITECTURES:
+        raise CheckpointError(
+            f"{path}: was written by another version of camkit ({version}, {own.get('arch')}); update camkit"
+        )
+    return {
+        "arch": str(own["arch"]),
+        "classes": own.get("classes"),
+        "mean": _colour(path, "mean", own.get("mean")),
+        "std": _colour(path, "std", own.get("std")),
+        "input_size": _optional_size(path, "input_size", own.get("input_size")),
+        "output_stride": _optional_size(path, "output_stride", own.get("output_stride")),
+    }
+
+
+def _colour(path: Path, name: str, value: Any) -> Colour:
+    sound = (
+        isinstance(value, list) and len(value) == 3 and all(isinstance(v, float | int) and 0 <= v <= 1 for v in value)
+    )
+    if not sound or (name == "std" and min(value) == 0):
+        raise CheckpointError(f"{path}: its {name} is {value!r}; three numbers in [0, 1] are needed")
+    return (float(value[0]), float(value[1]), float(value[2]))
+
+
+def _optional_size(path: Path, name: str, value: Any) -> int | None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise CheckpointError(f"{path}: its {name} is {value!r}; a positive whole number is needed")
+    return value
+
+
+def _checked_classes(path: Path, classes: Any, num_classes: int) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise CheckpointError(f"{path}: its class names are not a list of names")
+    if len(classes) != num_classes:
+        raise CheckpointError(f"{path}: names {len(classes)} classes, but its classifier has {num_classes}")
+    return tuple(classes)
+
+
+def _other_network(tensors: State) -> str | None:
+    for pattern, what in OTHER_NETWORKS.items():
+        if any(re.search(rf"(^|\.){pattern}", key) for key in tensors):
+            return what
+    return None
+
+
+def _shapes(tensors: State) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_classifier(
+    path: Path,
+    network: Network,
+    *,
+    arch: str,
+    classes: Sequence[str] | None,
+    mean: Colour,
+    std: Colour,
+    input_size: int | None,
+    output_stride: int | None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights under their published keys as safetensors, with a description of what they are.
+
+    A kill at any instant leaves the old file or the new one.
+    """
+    if any(isinstance(module, nn.Identity) for module in network.modules()):
+        raise ValueError("a network with folded batch norms cannot be saved: load it with for_inference=False")
+    description = {
+        "kind": "classifier",
+        "version": FORMAT_VERSION,
+        "arch": arch,
+        "classes": list(classes) if classes is not None else None,
+        "mean": list(mean),
+        "std": list(std),
+        "input_size": input_size,
+        "output_stride": output_stride,
+        "extra": dict(extra or {}),
+    }
+    state = {
+        key: value.detach().cpu().contiguous()
+        for key, value in rename(network.state_dict(), dict(network.published)).items()
+    }
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(state, partial, metadata={"camkit": json.dumps(description)})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

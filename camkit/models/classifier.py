@@ -1,0 +1,162 @@
+"""What a classifier is to the methods, and what the networks of the zoo have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from camkit.errors import UsageError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Colour = tuple[float, float, float]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Classifier(Protocol):
+    """All that methods may ask of a network."""
+
+    @property
+    def weight(self) -> Tensor:
+        """[C, D]: a 1×1 convolution of the features with it gives the class maps."""
+
+    @property
+    def mean(self) -> Colour:
+        """Of RGB in [0, 1]."""
+
+    @property
+    def std(self) -> Colour: ...
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Named layers from the input up: residual stages, or every convolution of VGG16."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] normalised RGB → [B, D, h, w], before pooling."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        """[B, D, h, w] → logits [B, C]."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, C], as the classifier was trained."""
+
+
+class Network(nn.Module):
+    """A convolutional trunk, global average pooling and one linear layer called `head`."""
+
+    head: nn.Linear
+    published: ClassVar[tuple[tuple[str, str], ...]]  # how own keys start → how published keys do
+    channels_last: ClassVar[bool] = False  # whether that order of the weights is the faster one on a CPU
+    output_stride: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Colour = IMAGENET_MEAN
+        self.std: Colour = IMAGENET_STD
+
+    @property
+    def weight(self) -> Tensor:
+        return self.head.weight
+
+    @property
+    def num_classes(self) -> int:
+        return self.head.out_features
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        raise NotImplementedError
+
+    def features(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def pool(self, features: Tensor) -> Tensor:
+        return self.head(features.mean(dim=(2, 3)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.pool(self.features(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x)
+
+
+@dataclass(frozen=True)
+class Stride:
+    """How a stage moves over the grid. Where its step was removed, `before` (what it reads) and `after` differ."""
+
+    step: int
+    before: int  # dilation
+    after: int
+
+    @property
+    def settled(self) -> Stride:
+        """Of the stage's later blocks."""
+        return Stride(1, self.after, self.after)
+
+
+def dilate(trained: Iterable[int], output_stride: int, reached: int) -> list[Stride]:
+    """Strides beyond `output_stride` become dilation: the same weights see the same pixels on a denser grid."""
+    strides, dilation = [], 1
+    for step in trained:
+        keep = reached * step <= output_stride
+        strides.append(Stride(step if keep else 1, dilation, dilation if keep else dilation * step))
+        reached, dilation = reached * strides[-1].step, strides[-1].after
+    return strides
+
+
+def checked_stride(output_stride: int, native: int) -> int:
+    possible = [stride for stride in (8, 16, 32) if stride <= native]
+    if output_stride not in possible:
+        choices = " or ".join(map(str, possible))
+        raise UsageError(f"--output-stride {output_stride} does not fit this network: choose {choices}")
+    return output_stride
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedClassifier:
+    """A network in evaluation mode on the CPU, and what its checkpoint says about it."""
+
+    network: Network
+    arch: str
+    num_classes: int
+    classes: tuple[str, ...] | None
+    mean: Colour
+    std: Colour
+    input_size: int | None  # longest side of the photo the network knows best
+    path: Path
+    sha256: str
+    output_stride: int | None  # None: a network of the user's own
+    ignored: tuple[str, ...] = ()  # keys of the checkpoint that class maps do not need
+
+    @property
+    def module(self) -> nn.Module:
+        return self.network
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Merge each frozen batch norm that directly follows a convolution into it.
+
+    Blocks name such pairs in `conv_norm_pairs`; the norm's place is taken by an identity, all else stays.
+    """
+    for block in list(network.modules()):
+        for conv_name, norm_name in getattr(block, "conv_norm_pairs", ()):
+            conv, norm = block.get_submodule(conv_name), block.get_submodule(norm_name)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                _fold(conv, norm)
+                parent, _, name = norm_name.rpartition(".")
+                setattr(block.get_submodule(parent), name, nn.Identity())
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )

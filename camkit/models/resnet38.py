@@ -1,0 +1,122 @@
+"""WideResNet38 at stride 8, as the AffinityNet ("PSA") program and its successors train it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from camkit.errors import UsageError
+from camkit.models.classifier import Network, Shapes
+from camkit.models.state import State, rename
+
+Convolution = tuple[int, int, int, int]  # kernel, outputs in units of the first convolution, stride, dilation
+
+STAGES = ("b2", "b3", "b4", "b5", "b6", "b7")
+
+
+def wide(inner: int, outputs: int, stride: int = 1, first: int = 1, dilation: int = 1) -> list[Convolution]:
+    return [(3, inner, stride, first), (3, outputs, 1, dilation)]
+
+
+def bottleneck(first: int, second: int, outputs: int, dilation: int) -> list[Convolution]:
+    return [(1, first, 1, 1), (3, second, 1, dilation), (1, outputs, 1, 1)]
+
+
+BLOCKS: Mapping[str, Sequence[Convolution]] = {
+    "b2": wide(2, 2, stride=2),
+    **{f"b2_{n}": wide(2, 2) for n in (1, 2)},
+    "b3": wide(4, 4, stride=2),
+    **{f"b3_{n}": wide(4, 4) for n in (1, 2)},
+    "b4": wide(8, 8, stride=2),
+    **{f"b4_{n}": wide(8, 8) for n in (1, 2, 3, 4, 5)},
+    "b5": wide(8, 16, dilation=2),
+    **{f"b5_{n}": wide(8, 16, first=2, dilation=2) for n in (1, 2)},
+    "b6": bottleneck(8, 16, 32, dilation=4),
+    "b7": bottleneck(16, 32, 64, dilation=4),
+}
+
+
+class PreActivation(nn.Module):
+    """Batch norm and ReLU come before each convolution.
+
+    The shortcut of a block that changes shape starts after its first ReLU.
+    """
+
+    def __init__(self, inputs: int, unit: int, convolutions: Sequence[Convolution], *, reshapes: bool) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.names: list[tuple[str, str]] = []  # (batch norm, convolution)
+        width = inputs
+        for number, (kernel, units, stride, dilation) in enumerate(convolutions):
+            branch = ("branch2a", "branch2b1", "branch2b2")[number]
+            padding = dilation * (kernel // 2)
+            convolution = nn.Conv2d(width, units * unit, kernel, stride, padding, dilation, bias=False)
+            self.add_module(f"bn_{branch}", nn.BatchNorm2d(width))
+            self.add_module(f"conv_{branch}", convolution)
+            self.names.append((f"bn_{branch}", f"conv_{branch}"))
+            width = units * unit
+        self.conv_branch1: nn.Conv2d | None = None
+        if reshapes:
+            self.conv_branch1 = nn.Conv2d(inputs, width, 1, convolutions[0][2], bias=False)
+
+    @property
+    def conv_norm_pairs(self) -> list[tuple[str, str]]:
+        norms, convolutions = zip(*self.names, strict=True)
+        return list(zip(convolutions, norms[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        for norm, convolution in self.names:
+            x = self.relu(self.get_submodule(norm)(x))
+            if norm == "bn_branch2a" and self.conv_branch1 is not None:
+                shortcut = self.conv_branch1(x)
+            x = self.get_submodule(convolution)(x)
+        return x + shortcut
+
+
+class ResNet38(Network):
+    """Features: the activations after `bn7`, [B, 64 × width, h, w] with h = ceil(H / 8)."""
+
+    published = (("head.", "fc8."),)
+
+    def __init__(self, num_classes: int, width: int = 64, output_stride: int | None = None) -> None:
+        super().__init__()
+        if output_stride not in (None, 8):
+            raise UsageError(f"--output-stride {output_stride} does not fit this network: resnet38 has 8")
+        self.output_stride = 8
+        self.conv1a = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        inputs = width
+        for name, convolutions in BLOCKS.items():
+            self.add_module(name, PreActivation(inputs, width, convolutions, reshapes="_" not in name))
+            inputs = width * convolutions[-1][1]
+        self.bn7 = nn.BatchNorm2d(inputs)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(inputs, num_classes, bias=False)
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        last = {name.split("_")[0]: self.get_submodule(name) for name in BLOCKS}
+        return last | {"b7": self.relu}
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.conv1a(x)
+        for name in BLOCKS:
+            x = self.get_submodule(name)(x)
+        return self.relu(self.bn7(x))
+
+
+def adapt(state: State) -> State:
+    """Published keys → the network's own. SEAM's classifier has a row for the background first: left out."""
+    renamed = rename(state, {"fc8.": "head."})
+    if "f9.weight" in state and "head.weight" in renamed and renamed["head.weight"].ndim == 4:
+        renamed["head.weight"] = renamed["head.weight"][1:]
+    return renamed
+
+
+def fits(shapes: Shapes) -> bool:
+    return "conv1a.weight" in shapes
+
+
+def from_shapes(shapes: Shapes, output_stride: int | None) -> ResNet38:
+    return ResNet38(shapes["head.weight"][0], shapes["conv1a.weight"][0], output_stride)

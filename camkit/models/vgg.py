@@ -1,0 +1,136 @@
+"""VGG16: torchvision's, its fully connected layers turned into convolutions, and variants made for class maps.
+
+A classifier made for class maps has one linear layer on conv5, or on convolutions fc6 and fc7 behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from camkit.models.classifier import Network, Shapes, checked_stride, dilate
+from camkit.models.state import State, rename
+
+BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
+HEADS = ("classifier", "fc8", "fc")
+
+
+@dataclass(frozen=True)
+class VGGPlan:
+    num_classes: int
+    width: int = 64
+    batch_norm: bool = False
+    kernel: int = 0  # of fc6: 7 in torchvision's layout, 0 without fc6 and fc7
+    hidden: tuple[int, int] = (4096, 4096)  # channels of fc6 and fc7
+    bias: bool = True
+
+    @property
+    def default_stride(self) -> int:
+        """torchvision's was trained at 32; variants for class maps usually without the last two pools' strides."""
+        return 16 if self.kernel == 7 else 8
+
+
+class TopLeftPool(nn.Module):
+    """A 2×2 maximum without its stride: position i sees i and i + dilation, beyond the border nothing."""
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.pool = nn.MaxPool2d(2, stride=1, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(nn.functional.pad(x, (0, self.dilation, 0, self.dilation), value=-torch.inf))
+
+
+class VGG16(Network):
+    """Features: activations of fc7, or of conv5_3 where there is no fc6; [B, D, floor(H / stride), floor(W / stride)].
+
+    Logits are the mean of the dense scores. torchvision's own logits of a 224 × 224 photo are the dense scores in the
+    middle of the 7 × 7 grid of stride 32.
+    """
+
+    published = (("trunk.", "features."), ("head.", "fc8."))
+    channels_last = True
+
+    def __init__(self, plan: VGGPlan, output_stride: int | None = None) -> None:
+        super().__init__()
+        pools = 5 if plan.kernel else 4
+        self.output_stride = checked_stride(output_stride or plan.default_stride, 2**pools)
+        strides = [*dilate([2] * pools, self.output_stride, reached=1), None]
+        self.trunk = nn.Sequential()
+        self.conv_norm_pairs: list[tuple[str, str]] = []
+        self.positions: dict[str, int] = {}  # of each convolution in the trunk
+        inputs, dilation = 3, 1
+        for number, (block, pool) in enumerate(zip(BLOCKS, strides, strict=False), start=1):
+            for index, units in enumerate(block, start=1):
+                self.positions[f"conv{number}_{index}"] = len(self.trunk)
+                self._append(inputs, units * plan.width, dilation, plan.batch_norm)
+                inputs = units * plan.width
+            if pool is not None:
+                self.trunk.append(nn.MaxPool2d(2) if pool.step == 2 else TopLeftPool(pool.before))
+                dilation = pool.after
+        self.fc6: nn.Conv2d | None = None
+        if plan.kernel:
+            # torchvision's fc6 learned on a grid of stride 32; the others learned on the grid they run on
+            reach = dilation if plan.kernel == 7 else 1
+            self.fc6 = nn.Conv2d(inputs, plan.hidden[0], plan.kernel, 1, reach * (plan.kernel // 2), reach)
+            self.fc7 = nn.Conv2d(plan.hidden[0], plan.hidden[1], 1)
+            inputs = plan.hidden[1]
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(inputs, plan.num_classes, bias=plan.bias)
+
+    def _append(self, inputs: int, outputs: int, dilation: int, batch_norm: bool) -> None:
+        position = len(self.trunk)
+        self.trunk.append(nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation))
+        if batch_norm:
+            self.trunk.append(nn.BatchNorm2d(outputs))
+            self.conv_norm_pairs.append((f"trunk.{position}", f"trunk.{position + 1}"))
+        self.trunk.append(nn.ReLU())
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        return {name: self.trunk[position] for name, position in self.positions.items()}
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.trunk(x)
+        if self.fc6 is None:
+            return x
+        return self.relu(self.fc7(self.relu(self.fc6(x))))
+
+
+def adapt(state: State) -> State:
+    """Published keys → the network's own: `features` is the trunk, fully connected layers are convolutions."""
+    heads = ("classifier.6", *(head for head in HEADS if "classifier.6.weight" not in state))
+    head = next((name for name in heads if f"{name}.weight" in state), "head")
+    own = {"features.": "trunk.", "classifier.0.": "fc6.", "classifier.3.": "fc7.", f"{head}.": "head."}
+    renamed = rename(state, own)
+    for layer, kernel in (("fc6.weight", 7), ("fc7.weight", 1)):
+        weight = renamed.get(layer)
+        if weight is not None and weight.ndim == 2 and weight.shape[1] % kernel**2 == 0:
+            renamed[layer] = weight.reshape(len(weight), -1, kernel, kernel)
+    return renamed
+
+
+def fits(shapes: Shapes) -> bool:
+    last = "trunk.40.weight" if _has_batch_norm(shapes) else "trunk.28.weight"
+    return len(shapes.get(last, ())) == 4
+
+
+def from_shapes(shapes: Shapes, output_stride: int | None) -> VGG16:
+    dense = "fc6.weight" in shapes
+    plan = VGGPlan(
+        num_classes=shapes["head.weight"][0],
+        width=shapes["trunk.0.weight"][0],
+        batch_norm=_has_batch_norm(shapes),
+        kernel=shapes["fc6.weight"][2] if dense else 0,
+        hidden=(shapes["fc6.weight"][0], shapes["fc7.weight"][0]) if dense else (0, 0),
+        bias="head.bias" in shapes,
+    )
+    return VGG16(plan, output_stride)
+
+
+def _has_batch_norm(shapes: Shapes) -> bool:
+    return len(shapes.get("trunk.1.weight", ())) == 1

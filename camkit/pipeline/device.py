@@ -1,0 +1,70 @@
+"""Where the arithmetic runs. Chosen once, at the edge; everything below follows its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from camkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+
+GPU_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Device:
+    torch_device: torch.device
+    precision: Precision
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.torch_device.type == "cpu"
+
+    def batch_size(self, asked: int | None) -> int:
+        """A CPU gains nothing from batches of photos: the mirror image already fills its cores."""
+        if asked is not None:
+            return asked
+        return 1 if self.is_cpu else GPU_BATCH
+
+
+def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
+    """`auto` is the first CUDA device if there is one; under torchrun the one of the local rank."""
+    import os
+
+    import torch
+
+    if name == "auto":
+        rank = int(os.environ.get("LOCAL_RANK", "0"))
+        name = f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: this torch ({torch.__version__}) sees no CUDA device; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: only {torch.cuda.device_count()} CUDA device(s) here")
+    if precision == "auto":
+        precision = "float32" if device.type == "cpu" else "tf32"
+    return Device(device, precision)
+
+
+@contextmanager
+def inference(device: Device) -> Iterator[None]:
+    """No gradients, and the chosen precision, for the time of the block."""
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = device.precision != "float32"
+    autocast = torch.autocast(device.torch_device.type, torch.bfloat16, enabled=device.precision == "bfloat16")
+    try:
+        with torch.inference_mode(), autocast:
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -1,0 +1,70 @@
+"""Decoding ahead of compute, and batches of photos of one size."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from camkit.errors import CamkitError
+from camkit.types import Record, Size
+
+Request = TypeVar("Request")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be loaded or computed, and why."""
+
+    id: str
+    error: CamkitError
+
+
+def load_ahead(
+    requests: Iterable[Request], load: Callable[[Request], Record | Failure], *, workers: int
+) -> Iterator[Record | Failure]:
+    """Load in threads, in the order of the requests, at most `workers + 2` ahead of the consumer.
+
+    Pillow and NumPy let go of the interpreter lock while they decode, so threads suffice. Requests are drawn in the
+    caller's thread: that is where stores are read. An exception other than a `Failure` surfaces at its turn.
+    """
+    if workers <= 0:
+        yield from map(load, requests)
+        return
+    pending: deque[Future[Record | Failure]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="camkit-load")
+    try:
+        for request in requests:
+            pending.append(pool.submit(load, request))
+            if len(pending) > workers + 2:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def batches_by_size(
+    items: Iterable[Record | Failure], batch_size: int, waiting: int = 4
+) -> Iterator[list[Record] | Failure]:
+    """Group photos of equal size; at most `waiting` batches' worth of photos wait for others of their size."""
+    buckets: dict[tuple[Size, tuple[int, ...]], list[Record]] = {}
+    held = 0
+    for item in items:
+        if isinstance(item, Failure):
+            yield item
+            continue
+        key = (item.size, () if item.image is None else item.image.shape)
+        bucket = buckets.setdefault(key, [])
+        bucket.append(item)
+        held += 1
+        if len(bucket) == batch_size:
+            held -= batch_size
+            yield buckets.pop(key)
+        elif held >= waiting * batch_size:
+            oldest = next(iter(buckets))
+            held -= len(buckets[oldest])
+            yield buckets.pop(oldest)
+    yield from buckets.values()

@@ -1,0 +1,145 @@
+"""Where a stage's results go: a store at a path or on standard output; and a stage's run over its images."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from camkit.defaults import WORKERS
+from camkit.errors import UsageError
+from camkit.pipeline.device import Precision
+from camkit.pipeline.load import Failure
+from camkit.pipeline.progress import show_progress
+from camkit.pipeline.run import OnError, Sink, Step, map_records
+from camkit.store.pipe import send_store
+from camkit.store.schema import Header
+from camkit.store.writer import Writer
+from camkit.types import Record
+
+log = logging.getLogger("camkit")
+
+STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Output:
+    """out: a path, `-` for standard output, or None: standard output if that is a pipe or a file."""
+
+    out: Path | None = None
+    overwrite: bool = False
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a stage runs; nothing here changes results beyond rounding."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int | None = None
+    workers: int = WORKERS
+    on_error: OnError = "skip"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a run. `complete` is False when other shards have yet to finish."""
+
+    images: int
+    already: int = 0
+    failures: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    seconds: float = 0.0
+
+
+class ResumableSink(Sink, Protocol):
+    """What a stage needs of a store's writer, or of a folder of PNGs."""
+
+    finished: bool
+
+    @property
+    def done(self) -> frozenset[str]: ...
+
+    @property
+    def failures(self) -> Mapping[str, str]: ...
+
+    def finish(self) -> bool: ...
+
+
+@contextmanager
+def open_output(
+    output: Output, header: Header, ids: Sequence[str], shard: tuple[int, int] = (0, 1)
+) -> Iterator[Writer]:
+    """The writer of a stage."""
+    with (
+        at_a_path(output) as (path, overwrite),
+        Writer(path, header, ids, shard=shard, dtype=output.dtype, overwrite=overwrite) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def at_a_path(output: Output, *, send: bool = True) -> Iterator[tuple[Path, bool]]:
+    """Where to write, and whether over what is there.
+
+    A store for standard output is built in a temporary folder, and sent when the block has ended well, if `send`.
+    """
+    if output.out is not None and output.out != STANDARD_OUTPUT:
+        yield output.out, output.overwrite
+        return
+    if send:
+        check_standard_output(output.out)
+    with tempfile.TemporaryDirectory(prefix="camkit-") as folder:
+        path = Path(folder) / "store.h5"
+        yield path, False
+        if send:
+            send_store(path)
+
+
+def check_standard_output(out: Path | None) -> None:
+    """Raise unless a store can be sent there."""
+    if out is None and not is_pipe_or_file(sys.stdout.fileno()):
+        raise UsageError("where to? give --out FILE, or pipe the store into another camkit command")
+    if sys.stdout.isatty():
+        raise UsageError("a store is not for a terminal; give --out FILE, or pipe it into another camkit command")
+    if "WORLD_SIZE" in os.environ:
+        raise UsageError("ranks cannot share standard output; give --out FILE")
+
+
+def is_pipe_or_file(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def write_activations(
+    sink: ResumableSink,
+    ids: Sequence[str],
+    records: Callable[[Sequence[str]], Iterable[Record | Failure]],
+    step: Step,
+    *,
+    description: str,
+    runtime: Runtime,
+    batch_size: int = 1,
+) -> Summary:
+    """Run a step over those of the ids that the sink does not hold yet; `records` loads the ids it is given."""
+    if sink.finished:
+        return Summary(len(ids), already=len(ids), failures=sink.failures)
+    todo = [id for id in ids if id not in sink.done]
+    start = time.monotonic()
+    if len(todo) < len(ids):
+        log.info("continuing: %d of %d images are done", len(ids) - len(todo), len(ids))
+    if todo:
+        with show_progress(description, len(todo)) as progress:
+            map_records(records(todo), step, sink, progress=progress, batch_size=batch_size, on_error=runtime.on_error)
+    complete = sink.finish()
+    seconds = time.monotonic() - start
+    return Summary(len(ids), len(ids) - len(todo), dict(sink.failures), complete, seconds)

@@ -1,0 +1,71 @@
+"""Photos as records: decoded, brought to the size the network is to see, with the classes their labels name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from camkit.data.images import image_size, read_image
+from camkit.errors import CamkitError, UsageError
+from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.select import Selection
+from camkit.types import Record
+
+log = logging.getLogger("camkit")
+
+LARGEST_SIDE = 1000
+
+
+@dataclass(frozen=True)
+class ViewSize:
+    """At which size the network sees a photo: its longer side in pixels; None: as it is.
+
+    shrink_only  smaller photos are left as they are
+    """
+
+    longest: int | None
+    shrink_only: bool = False
+
+    @classmethod
+    def parse(cls, resize: str | None, recorded: int | None = None) -> ViewSize:
+        """`--resize`: N, `native`, or None: what the checkpoint records, else native up to 1,000 px."""
+        if resize is None:
+            return cls(recorded) if recorded else cls(LARGEST_SIDE, shrink_only=True)
+        if resize == "native":
+            return cls(None)
+        if not resize.isdecimal() or int(resize) < 1:
+            raise UsageError(f"--resize {resize}: give the longer side in pixels, or native")
+        return cls(int(resize))
+
+    def __str__(self) -> str:
+        if self.longest is None:
+            return "native"
+        return f"at most {self.longest}" if self.shrink_only else str(self.longest)
+
+
+def load_photos(
+    ids: Sequence[str], selection: Selection, view: ViewSize, *, workers: int
+) -> Iterator[Record | Failure]:
+    """Records of the photos, decoded ahead of the consumer."""
+    load = partial(load_photo, selection=selection, view=view)
+    shrunk = 0
+    for record in load_ahead(ids, load, workers=workers):
+        if view.shrink_only and isinstance(record, Record) and max(record.size) > LARGEST_SIDE:
+            shrunk += 1
+        yield record
+    if shrunk:
+        log.info("%d photos larger than %s px were seen at that size (see --resize)", shrunk, view.longest)
+
+
+def load_photo(id: str, selection: Selection, view: ViewSize) -> Record | Failure:
+    path = selection.images.paths[id]
+    longest = view.longest
+    try:
+        if view.shrink_only and longest is not None and max(image_size(path)) <= longest:
+            longest = None
+        image, size = read_image(path, longest)
+    except CamkitError as error:
+        return Failure(id, error)
+    return Record(id, size, image=image, classes=selection.classes_of(id))

@@ -1,0 +1,89 @@
+"""Progress on stderr: a bar in a terminal, elsewhere a line every now and then."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+log = logging.getLogger("camkit")
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class Progress(Protocol):
+    def advance(self) -> None: ...
+
+
+class Silent:
+    def advance(self) -> None:
+        """Nobody is looking."""
+
+
+class Lines:
+    """A log line every half minute: what a batch job's log wants."""
+
+    def __init__(self, description: str, total: int) -> None:
+        self.description, self.total, self.count = description, total, 0
+        self.start = self.last = time.monotonic()
+
+    def advance(self) -> None:
+        self.count += 1
+        now = time.monotonic()
+        if now - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = now
+        per_image = (now - self.start) / self.count
+        left = (self.total - self.count) * per_image
+        log.info(
+            "%s: %d of %d images, %.2f s each, %s left",
+            self.description, self.count, self.total, per_image, duration(left),
+        )  # fmt: skip
+
+
+@contextmanager
+def show_progress(description: str, total: int) -> Iterator[Progress]:
+    if not log.isEnabledFor(logging.INFO):
+        yield Silent()
+    elif not sys.stderr.isatty():
+        yield Lines(description, total)
+    else:
+        with _bar(description, total) as bar:
+            yield bar
+
+
+@contextmanager
+def _bar(description: str, total: int) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("·"), TimeRemainingColumn(), TextColumn("left"),
+    )  # fmt: skip
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as rich_progress:
+        task = rich_progress.add_task(description, total=total)
+
+        class Bar:
+            def advance(self) -> None:
+                rich_progress.advance(task)
+
+        yield Bar()
+
+
+def duration(seconds: float) -> str:
+    """'42 s', '7 min', '3 h 20 min': what a person wants to know."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

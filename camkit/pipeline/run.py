@@ -1,0 +1,117 @@
+"""The one image loop. A step goes over batches of records into a writer; a reducer is fed records one by one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from camkit.errors import CamkitError, ImageError
+from camkit.pipeline.load import Failure, batches_by_size
+from camkit.pipeline.progress import Progress
+from camkit.types import Activation, Record
+
+log = logging.getLogger("camkit")
+
+OnError = Literal["skip", "stop"]
+Step = Callable[[Sequence[Record]], Sequence[Activation]]
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Sink(Protocol):
+    """Where activations go: a store's writer, or a folder of PNGs."""
+
+    def write(self, activation: Activation) -> None: ...
+
+    def fail(self, id: str, message: str) -> None: ...
+
+
+class Reducer(Protocol[Result_co]):
+    """What a fold feeds: bounded state, one record at a time."""
+
+    def update(self, record: Record) -> None: ...
+
+    def compute(self) -> Result_co: ...
+
+
+def map_records(
+    records: Iterable[Record | Failure],
+    step: Step,
+    sink: Sink,
+    *,
+    progress: Progress,
+    batch_size: int = 1,
+    on_error: OnError = "skip",
+) -> None:
+    """Run `step` over the records in batches of one photo size and hand every activation to the sink."""
+    for batch in batches_by_size(records, batch_size):
+        results = [batch] if isinstance(batch, Failure) else _run_step(step, batch)
+        for result in results:
+            if isinstance(result, Activation):
+                sink.write(result)
+            else:
+                _report(result, on_error)
+                sink.fail(result.id, str(result.error))
+            progress.advance()
+
+
+def fold_records(
+    records: Iterable[Record | Failure],
+    reducer: Reducer[Result_co],
+    *,
+    progress: Progress,
+    on_error: OnError = "skip",
+) -> tuple[Result_co, Mapping[str, str]]:
+    """Feed every record to the reducer: its result, and the failures by id."""
+    failures: dict[str, str] = {}
+    for item in records:
+        failure = item if isinstance(item, Failure) else _update(reducer, item)
+        if failure is not None:
+            _report(failure, on_error)
+            failures[failure.id] = str(failure.error)
+        progress.advance()
+    return reducer.compute(), failures
+
+
+def _run_step(step: Step, batch: Sequence[Record]) -> Sequence[Activation | Failure]:
+    """The step on a batch; if it fails, on each record alone, to find the one that is to blame."""
+    try:
+        return step(batch)
+    except Exception as error:
+        if len(batch) > 1 and _is_about_one_image(error):
+            return [result for record in batch for result in _run_step(step, [record])]
+        return [Failure(batch[0].id, _explain(error, batch))]
+
+
+def _is_about_one_image(error: Exception) -> bool:
+    return isinstance(error, CamkitError) or _is_out_of_memory(error)
+
+
+def _explain(error: Exception, batch: Sequence[Record]) -> CamkitError:
+    if isinstance(error, CamkitError):
+        return error
+    if _is_out_of_memory(error):
+        height, width = batch[0].size
+        return ImageError(f"out of memory on an image of {width}x{height}; use a smaller --resize or fewer --scales")
+    error.add_note(f"while computing {', '.join(record.id for record in batch)}")
+    raise error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "memory" in str(error) and "alloc" in str(error)
+
+
+def _update(reducer: Reducer[Result_co], record: Record) -> Failure | None:
+    try:
+        reducer.update(record)
+    except CamkitError as error:
+        return Failure(record.id, error)
+    return None
+
+
+def _report(failure: Failure, on_error: OnError) -> None:
+    if on_error == "stop":
+        raise type(failure.error)(f"{failure.id}: {failure.error}")
+    log.warning("%s: %s", failure.id, failure.error)

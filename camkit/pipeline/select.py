@@ -1,0 +1,171 @@
+"""Which images, with which labels: listing, labels, sharding. Everything a user can get wrong is found here, before
+any computing begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camkit.data.classes import default_classes, read_classes
+from camkit.data.images import ImageSet, find_images
+from camkit.data.labels import Labels, find_labels, read_labels
+from camkit.defaults import SCORE_THRESHOLD
+from camkit.errors import LabelError, UsageError
+from camkit.store.reader import open_store
+from camkit.store.writer import shard_ids
+
+log = logging.getLogger("camkit")
+
+Shard = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the user brought.
+
+    images   a folder, a VOC root, one image, or a text file of paths
+    list     a file of ids, or the name of a VOC split: only these
+    labels   where the image-level labels are; None: a VOC root's own, else predicted
+    classes  voc, coco or a file of names; None: what the checkpoint says
+    limit    only the first so many images
+    shard    (i, n): every n-th image, beginning with the i-th
+    score_threshold  a class is predicted present when its score is above; at least the best one is
+    """
+
+    images: Path
+    list: str | None = None
+    labels: Path | None = None
+    classes: str | None = None
+    limit: int | None = None
+    shard: Shard | None = None
+    score_threshold: float = SCORE_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images to work on and what is known of their classes (labels None: to be predicted)."""
+
+    images: ImageSet
+    classes: tuple[str, ...]
+    labels: Labels | None
+    shard: Shard
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.images.paths)
+
+    @property
+    def own_ids(self) -> tuple[str, ...]:
+        """The ids of this shard."""
+        return tuple(shard_ids(self.ids, self.shard))
+
+    def classes_of(self, id: str) -> np.ndarray | None:
+        if self.labels is None:
+            return None
+        return np.asarray(self.labels.present[id], dtype=np.int64)
+
+    def describe(self) -> dict[str, Any]:
+        """For the provenance: a digest of ids and labels tells whether another run means the same images."""
+        digest = hashlib.sha256()
+        for id in self.ids:
+            present = None if self.labels is None else list(self.labels.present[id])
+            digest.update(json.dumps([id, present]).encode() + b"\n")
+        return {
+            "count": len(self.ids),
+            "sha256": digest.hexdigest(),
+            "labels": "predicted" if self.labels is None else self.labels.source,
+        }
+
+
+def select(inputs: Inputs, classes: tuple[str, ...], *, need_labels: bool = True) -> Selection:
+    """List the images and find their labels, in terms of the given classes."""
+    images = find_images(inputs.images, inputs.list, inputs.limit)
+    labels = resolve_labels(inputs, images, classes) if need_labels else None
+    return Selection(images, classes, labels, inputs.shard or shard_of_environment())
+
+
+def resolve_classes(spec: str | None, known: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    """Class names for a classifier of `count` classes: the user's, the checkpoint's, or the usual ones."""
+    if spec is None:
+        return tuple(known) if known else default_classes(count)
+    names = read_classes(spec)
+    if len(names) != count:
+        raise LabelError(
+            f"--classes {spec} names {len(names)} classes, but the classifier has {count}; "
+            "give one name per classifier output, without background"
+        )
+    return names
+
+
+def resolve_labels(inputs: Inputs, images: ImageSet, classes: tuple[str, ...]) -> Labels | None:
+    """The user's labels, or a VOC root's own; None where there are none."""
+    ids = images.paths.keys()
+    if inputs.labels is None:
+        labels = find_labels(images, classes, ids)
+    elif is_hdf5(inputs.labels):
+        labels = _labels_from_scores(inputs.labels, classes, inputs.score_threshold)
+    else:
+        labels = read_labels(inputs.labels, classes, ids)
+    if labels is not None:
+        _check_coverage(labels, ids)
+        log.info("labels: %s", labels.source)
+    return labels
+
+
+def _check_coverage(labels: Labels, ids: Collection[str]) -> None:
+    missing = [id for id in ids if id not in labels.present]
+    if missing:
+        examples = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        raise LabelError(
+            f"{len(missing)} of {len(ids)} images have no labels in {labels.source} ({examples})\n"
+            "label them, or name the labelled ones with --list"
+        )
+
+
+def _labels_from_scores(path: Path, classes: tuple[str, ...], threshold: float) -> Labels:
+    with open_store(path) as store:
+        if store.header.kind != "scores":
+            raise LabelError(f"{path} is a {store.header.kind} store; --labels takes a scores store (camkit classify)")
+        if store.header.classes != classes:
+            raise LabelError(f"{path} scores other classes than the classifier has; run camkit classify with it")
+        present = {a.id: tuple(int(c) for c in predicted_classes(a.values, threshold)) for a in store}
+    return Labels(f"scores above {threshold:g} ({path})", present)
+
+
+def predicted_classes(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Classes scoring above the threshold, at least the best one: [num_classes] → ascending indices."""
+    present = np.flatnonzero(scores > threshold)
+    return present if present.size else np.asarray([int(np.argmax(scores))])
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """'i/n', counted from 0 or from 1: i is taken modulo n, so 0/3, 1/3, 2/3 cover all, and so do 1/3, 2/3, 3/3."""
+    if text is None:
+        return None
+    first, slash, second = text.partition("/")
+    if not slash or not first.isdecimal() or not second.isdecimal() or not 0 <= int(first) <= int(second) != 0:
+        raise UsageError(f"--shard {text}: give it as i/n, for example 1/3, 2/3 and 3/3")
+    return int(first) % int(second), int(second)
+
+
+def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
+    """Under torchrun every rank takes its share; else one process takes all."""
+    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        return 0, 1
+    return int(environment["RANK"]), int(environment["WORLD_SIZE"])
+
+
+def is_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False

@@ -1,0 +1,53 @@
+"""The store a stage reads: at a path, several shards, or on standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from camkit.errors import CamkitError, UsageError
+from camkit.pipeline.load import Failure
+from camkit.pipeline.output import is_pipe_or_file
+from camkit.store.pipe import receive_store
+from camkit.store.reader import Reader, open_store
+from camkit.types import Record
+
+STANDARD_INPUT = Path("-")
+
+
+@contextmanager
+def open_input(paths: Sequence[Path]) -> Iterator[Reader]:
+    """Open the stores; `-`, or none when standard input is a pipe or a file, is the store on standard input."""
+    if not reads_standard_input(paths):
+        with open_store(*paths) as store:
+            yield store
+        return
+    with receive_store() as path, open_store(path) as store:
+        yield store
+
+
+def reads_standard_input(paths: Sequence[Path]) -> bool:
+    if list(paths) == [STANDARD_INPUT]:
+        return True
+    if paths:
+        return False
+    if sys.stdin is not None and is_pipe_or_file(sys.stdin.fileno()):
+        return True
+    raise UsageError("which store? name it, or pipe it in from another camkit command")
+
+
+def name_of_input(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths)) if paths and not reads_standard_input(paths) else "standard input"
+
+
+def stored_records(ids: Sequence[str], store: Reader) -> Iterator[Record | Failure]:
+    """Records that carry nothing but what the store holds of the image."""
+    for id in ids:
+        try:
+            activation = store.read(id)
+        except CamkitError as error:
+            yield Failure(id, error)
+        else:
+            yield Record(id, activation.size, upstream=activation)

@@ -1,0 +1,122 @@
+"""`camkit classify`: what the classifier sees in every photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from camkit.evaluate.precision import mean_average_precision
+from camkit.pipeline.device import Device, choose_device, inference
+from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
+from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader
+from camkit.store.schema import Header
+from camkit.types import Activation, Record, no_classes
+
+if TYPE_CHECKING:
+    from camkit.data.labels import Labels
+    from camkit.methods.response import Classifier
+
+TextFormat = Literal["tsv", "jsonl"]
+
+
+def classify(
+    inputs: Inputs,
+    network: Network,
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    resize: str | None = None,
+) -> tuple[Summary, Labels | None]:
+    """Write the sigmoid score of every class for every image; also give the labels, where there are any."""
+    device = choose_device(runtime.device, runtime.precision)
+    loaded = load_network(network, device)
+    classifier = loaded.network
+    classes = resolve_classes(inputs.classes, loaded.classes, len(classifier.weight))
+    selection = select(inputs, classes, need_labels=False)
+    labels = resolve_labels(inputs, selection.images, classes)
+    view = ViewSize.parse(resize, loaded.input_size)
+    parameters = {"resize": str(view), "output_stride": loaded.output_stride, "precision": device.precision}
+    header = Header(
+        kind="scores",
+        classes=classes,
+        image_root=str(selection.images.root),
+        provenance=stage(
+            "classify", parameters, checkpoint=describe_checkpoint(loaded), selection=selection.describe()
+        ),
+    )
+    with open_output(output, header, selection.ids, selection.shard) as sink:
+        summary = write_activations(
+            sink,
+            selection.own_ids,
+            partial(load_photos, selection=selection, view=view, workers=runtime.workers),
+            partial(scores_of_batch, classifier=classifier, device=device),
+            description="classify",
+            runtime=runtime,
+            batch_size=device.batch_size(runtime.batch_size),
+        )
+    return summary, labels
+
+
+def scores_of_batch(batch: Sequence[Record], *, classifier: Classifier, device: Device) -> list[Activation]:
+    from camkit.methods.response import network_input
+
+    with inference(device):
+        logits = classifier.logits(network_input(stack_images(batch, device), classifier))
+        scores = logits.float().sigmoid().cpu().numpy()
+    return [Activation(record.id, row, no_classes(), record.size) for record, row in zip(batch, scores, strict=True)]
+
+
+def score_lines(store: Reader, text: TextFormat, threshold: float) -> Iterator[str]:
+    """One line per image: tsv is the id and the predicted classes, which `--labels` reads; jsonl has the scores too."""
+    names = store.header.classes
+    for activation in store:
+        predicted = [names[c] for c in predicted_classes(activation.values, threshold)]
+        if text == "tsv":
+            yield "\t".join([activation.id, *predicted])
+            continue
+        scores = {name: round(float(score), 6) for name, score in zip(names, activation.values, strict=True)}
+        yield json.dumps({"id": activation.id, "classes": predicted, "scores": scores}, ensure_ascii=False)
+
+
+def precision_of(store: Reader, labels: Labels) -> tuple[float, np.ndarray]:
+    """Mean average precision over the classes with positives, and that of each class [C] (nan without positives)."""
+    scores = np.stack([activation.values for activation in store])
+    truth = np.zeros(scores.shape, dtype=np.int64)
+    for row, id in zip(truth, store.ids, strict=True):
+        row[list(labels.present[id])] = 1
+    return mean_average_precision(scores, truth)
+
+
+def precision_lines(store: Reader, labels: Labels) -> Iterator[str]:
+    """The average precision of every class, for people."""
+    mean, averages = precision_of(store, labels)
+    names = store.header.classes
+    width = max(len(name) for name in names)
+    absent = [name for name, average in zip(names, averages, strict=True) if np.isnan(average)]
+    for name, average in zip(names, averages, strict=True):
+        if not np.isnan(average):
+            yield f"{name:<{width}}  {100 * average:5.1f}"
+    yield f"{'mAP':<{width}}  {100 * mean:5.1f}   {len(store)} images, labels: {labels.source}"
+    if absent:
+        yield f"left out, no image has them: {', '.join(absent)}"
+
+
+def json_lines(store: Reader, labels: Labels | None) -> Iterator[str]:
+    """The average precisions as one JSON object; null where nothing could be measured."""
+    result: dict[str, Any] = {"images": len(store), "failures": dict(store.failures), "labels": None}
+    if labels is not None:
+        mean, averages = precision_of(store, labels)
+        known = {
+            name: None if np.isnan(average) else float(average)
+            for name, average in zip(store.header.classes, averages, strict=True)
+        }
+        result |= {"labels": labels.source, "mean_average_precision": float(mean), "average_precision": known}
+    yield json.dumps(result, indent=2, ensure_ascii=False)

@@ -1,0 +1,122 @@
+"""`camkit info`: what a store or a checkpoint holds, as facts and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from camkit.errors import InputError, UsageError
+from camkit.pipeline.select import is_hdf5
+from camkit.pipeline.upstream import open_input, reads_standard_input
+from camkit.store.describe import describe
+
+
+def describe_file(files: Sequence[Path]) -> dict[str, Any]:
+    """Facts about a store or a checkpoint, as JSON can hold them."""
+    if reads_standard_input(files) or is_hdf5(files[0]) or files[0].suffix in (".h5", ".hdf5"):
+        with open_input(files) as store:
+            return describe(store)
+    if len(files) > 1:
+        raise UsageError("give one checkpoint, or the shards of one store")
+    if not files[0].is_file():
+        raise InputError(f"{files[0]}: no such file")
+    return _describe_checkpoint(files[0])
+
+
+def _describe_checkpoint(path: Path) -> dict[str, Any]:
+    from camkit.models.checkpoint import load_classifier
+
+    loaded = load_classifier(path)
+    parameters = sum(tensor.numel() for tensor in loaded.module.parameters())
+    return {
+        "paths": [str(path)],
+        "kind": "checkpoint",
+        "arch": loaded.arch,
+        "num_classes": loaded.num_classes,
+        "classes": None if loaded.classes is None else list(loaded.classes),
+        "parameters": parameters,
+        "output_stride": loaded.output_stride,
+        "input_size": loaded.input_size,
+        "mean": list(loaded.mean),
+        "std": list(loaded.std),
+        "layers": list(loaded.network.layers),
+        "ignored": list(loaded.ignored),
+        "bytes": path.stat().st_size,
+        "sha256": loaded.sha256,
+    }
+
+
+def failure_lines(description: Mapping[str, Any]) -> Iterator[str]:
+    for id, message in description.get("failures", {}).items():
+        yield f"{id}\t{message}"
+
+
+def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
+    """The facts, one a line, the provenance as a tree from the last stage back to the first."""
+    checkpoint = description["kind"] == "checkpoint"
+    yield ", ".join(description["paths"])
+    yield from _checkpoint_lines(description) if checkpoint else _store_lines(description)
+
+
+def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield _line("architecture", f"{facts['arch']}, output stride {facts['output_stride']}")
+    names = ", ".join(facts["classes"]) if facts["classes"] else "names not recorded"
+    yield _line("classes", f"{facts['num_classes']}: {names}")
+    yield _line("parameters", f"{facts['parameters'] / 1e6:.1f} million")
+    if facts["input_size"]:
+        yield _line("input size", f"{facts['input_size']} px, longer side")
+    yield _line("layers", ", ".join(facts["layers"]))
+    if facts["ignored"]:
+        yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
+    yield _line("sha256", facts["sha256"])
+
+
+def _store_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    shard = f", shard {facts['shard']}" if facts["shard"] else ""
+    dtypes = "/".join(facts["dtypes"])
+    yield _line("holds", f"{facts['kind']} of {facts['images']:,} images ({dtypes}){shard}, {_size(facts['bytes'])}")
+    if facts["failures"]:
+        yield _line("failed", f"{len(facts['failures']):,} images (--failures lists them)")
+    yield _line("classes", f"{len(facts['classes'])}: {', '.join(facts['classes'])}")
+    if facts["images_per_class"]:
+        yield _line("present", ", ".join(f"{name} {count:,}" for name, count in facts["images_per_class"].items()))
+    if facts["sizes"]:
+        sizes = (f"{width}x{height} ({name})" for name, (height, width) in facts["sizes"].items())
+        yield _line("photos", ", ".join(sizes))
+    yield _line("images from", facts["image_root"] or "not recorded")
+    yield from _provenance_lines(facts["provenance"])
+
+
+def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    if not stage.get("command"):
+        return
+    label = "made by" if depth == 0 else "from"
+    parameters = ", ".join(f"{name}={_short(value)}" for name, value in stage.get("parameters", {}).items())
+    yield _line(label, f"camkit {stage['command']}" + (f" ({parameters})" if parameters else ""))
+    checkpoint, selection = stage.get("checkpoint"), stage.get("selection")
+    if checkpoint:
+        yield _line("", f"checkpoint {checkpoint['name']}, {checkpoint['arch']}, sha256 {checkpoint['sha256'][:12]}…")
+    if selection and "labels" in selection:
+        yield _line("", f"labels: {selection['labels']}")
+    versions = ", ".join(f"{name} {version}" for name, version in stage.get("versions", {}).items())
+    if versions:
+        yield _line("", f"with {versions}")
+    for parent in stage.get("parents", ()):
+        yield from _provenance_lines(parent, depth + 1)
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<13}{text}"
+
+
+def _short(value: Any) -> str:
+    return ",".join(f"{item:g}" for item in value) if isinstance(value, list) else str(value)
+
+
+def _size(count: int) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000  # type: ignore[assignment]
+    return f"{count:.3g} GB"

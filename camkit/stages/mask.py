@@ -1,0 +1,79 @@
+"""`camkit mask`: activation maps to segmentation masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+from camkit.defaults import MASK_THRESHOLD
+from camkit.errors import UsageError
+from camkit.evaluate.resize import upsample
+from camkit.methods.seeds import mask_of_maps, mask_of_probs
+from camkit.pipeline.mask_folder import MaskFolder
+from camkit.pipeline.output import Output, ResumableSink, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.run import Step
+from camkit.pipeline.upstream import open_input, stored_records
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader
+from camkit.store.schema import Header
+from camkit.types import Activation, Record, no_classes
+
+
+def mask(
+    sources: Sequence[Path],
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    threshold: float = MASK_THRESHOLD,
+    png: Path | None = None,
+) -> Summary:
+    """Write a mask for every image of a store: to a masks store, or as palette PNGs into the folder `png`.
+
+    threshold  of a maps store: a pixel is the class with the largest map where that is above, else background
+    """
+    with open_input(sources) as store:
+        step = step_for(store, threshold)
+        parameters = {"threshold": threshold} if store.header.kind == "maps" else {}
+        header = Header(
+            kind="masks",
+            classes=store.header.classes,
+            image_root=store.header.image_root,
+            provenance=stage("mask", parameters, parents=[store.header.provenance]),
+        )
+        sinks: AbstractContextManager[ResumableSink]
+        if png is not None:
+            sinks = MaskFolder(png, header, overwrite=output.overwrite)
+        else:
+            sinks = open_output(output, header, store.ids)
+        with sinks as sink:
+            return write_activations(
+                sink,
+                store.ids,
+                partial(stored_records, store=store),
+                step,
+                description="mask",
+                runtime=runtime,
+            )
+
+
+def step_for(store: Reader, threshold: float) -> Step:
+    """How masks are made of what the store holds."""
+    kind, classes = store.header.kind, len(store.header.classes)
+    if kind not in ("maps", "probs", "masks"):
+        raise UsageError(f"a {kind} store has nothing to make masks of; camkit mask takes maps, probs or masks")
+    return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes)
+
+
+def masks_of_batch(batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int) -> list[Activation]:
+    masks = []
+    for record in batch:
+        assert record.upstream is not None
+        values, classes, size = record.upstream.values, record.upstream.classes, record.size
+        if kind == "maps":
+            values = mask_of_maps(upsample(values, size), classes, threshold, num_classes)
+        elif kind == "probs":
+            values = mask_of_probs(upsample(values, size), classes, num_classes)
+        masks.append(Activation(record.id, values, no_classes(), size))
+    return masks

@@ -1,0 +1,60 @@
+"""The classifier a stage runs: read from its checkpoint, on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camkit.pipeline.device import Device
+from camkit.types import Record
+
+if TYPE_CHECKING:
+    import torch
+
+    from camkit.models.checkpoint import LoadedClassifier
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which classifier: a checkpoint, and where it does not say enough, its architecture or the user's own factory."""
+
+    ckpt: Path
+    arch: str | None = None
+    model: str | None = None
+    output_stride: int | None = None
+
+
+def load_network(network: Network, device: Device) -> LoadedClassifier:
+    from camkit.models.checkpoint import load_classifier
+
+    loaded = load_classifier(network.ckpt, arch=network.arch, model=network.model, output_stride=network.output_stride)
+    loaded.network.to(device.torch_device)
+    return loaded
+
+
+def describe_checkpoint(loaded: LoadedClassifier) -> dict[str, Any]:
+    """For the provenance. The content counts, not where the file lies."""
+    return {"name": loaded.path.name, "sha256": loaded.sha256, "arch": loaded.arch}
+
+
+def stack_images(batch: Sequence[Record], device: Device) -> torch.Tensor:
+    """Photos of one size → [B, 3, H, W] float32 in [0, 255] on the device."""
+    import torch
+
+    arrays = [record.image for record in batch if record.image is not None]
+    images = torch.from_numpy(np.stack(arrays)).to(device.torch_device)
+    return images.permute(0, 3, 1, 2).float()
+
+
+def stack_classes(classes: Sequence[np.ndarray], device: Device) -> torch.Tensor:
+    """Classes per image → [B, C] int64, filled up with −1."""
+    import torch
+
+    table = np.full((len(classes), max(len(c) for c in classes)), -1, dtype=np.int64)
+    for row, present in zip(table, classes, strict=True):
+        row[: len(present)] = present
+    return torch.from_numpy(table).to(device.torch_device)

@@ -1,0 +1,126 @@
+"""What `evaluate` counts, by the kind of the predictions: each is fed records with an upstream activation and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from camkit.errors import InputError, UsageError
+from camkit.evaluate.confusion import Confusion, ConfusionAccumulator
+from camkit.evaluate.precision import PixelPrecisionAccumulator
+from camkit.evaluate.resize import upsample
+from camkit.evaluate.seeds import SignedSeedAccumulator
+from camkit.evaluate.sweep import Sweep, SweepAccumulator
+from camkit.methods.seeds import mask_of_probs
+from camkit.pipeline.run import Reducer
+from camkit.types import Activation, Record
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Counts over the data set, and how the threshold was found."""
+
+    confusion: Confusion
+    average_precision: np.ndarray | None = None
+    threshold: float | None = None
+    threshold_choice: str = ""
+    sweep: Sweep | None = None
+    seeds: Mapping[float, Confusion] | None = None
+
+
+def reducer_for(
+    kind: str, num_classes: int, thresholds: Sequence[float] | np.ndarray, margins: Sequence[float]
+) -> Reducer[Measures]:
+    if kind == "maps":
+        return MapsReducer(num_classes, thresholds)
+    if kind == "signed":
+        return SignedReducer(num_classes, margins)
+    if kind in ("masks", "probs"):
+        return MasksReducer(num_classes)
+    raise UsageError(f"a {kind} store says nothing about pixels; evaluate takes maps, probs, masks or signed scores")
+
+
+class MapsReducer:
+    """Every threshold at once, and the average precision of pixels."""
+
+    def __init__(self, num_classes: int, thresholds: Sequence[float] | np.ndarray) -> None:
+        self.thresholds = [float(threshold) for threshold in thresholds]
+        self.sweep = SweepAccumulator(num_classes, thresholds)
+        self.precision = PixelPrecisionAccumulator(num_classes)
+
+    def update(self, record: Record) -> None:
+        activation, truth = judged(record)
+        maps = upsample(activation.values, activation.size)
+        self.sweep.update(maps, activation.classes, truth)
+        self.precision.update(maps, activation.classes, truth)
+
+    def compute(self) -> Measures:
+        sweep = self.sweep.compute()
+        count = len(self.thresholds)
+        choice = "fixed" if count == 1 else f"best of {count} by mIoU on this ground truth"
+        return Measures(
+            confusion=sweep.at(sweep.best),
+            average_precision=self.precision.compute(),
+            threshold=self.thresholds[sweep.best],
+            threshold_choice=choice,
+            sweep=sweep if count > 1 else None,
+        )
+
+
+class MasksReducer:
+    """Masks as they are; probabilities by their most probable class."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.confusion = ConfusionAccumulator(num_classes)
+
+    def update(self, record: Record) -> None:
+        activation, truth = judged(record)
+        mask = activation.values
+        if mask.ndim == 3:
+            probs = upsample(mask, activation.size)
+            mask = mask_of_probs(probs, activation.classes, self.num_classes)
+        self.confusion.update(mask, truth)
+
+    def compute(self) -> Measures:
+        return Measures(self.confusion.compute())
+
+
+class SignedReducer:
+    """Seeds at each margin, and the average precision of pixels. The report's own figures are those of margin 0."""
+
+    def __init__(self, num_classes: int, margins: Sequence[float]) -> None:
+        self.margins = [0.0, *(margin for margin in margins if margin != 0)]
+        self.seeds = SignedSeedAccumulator(num_classes, self.margins)
+        self.precision = PixelPrecisionAccumulator(num_classes)
+
+    def update(self, record: Record) -> None:
+        activation, truth = judged(record)
+        scores = upsample(activation.values, activation.size)
+        self.seeds.update(scores, activation.classes, truth)
+        self.precision.update(scores, activation.classes, truth)
+
+    def compute(self) -> Measures:
+        seeds = dict(zip(self.margins, self.seeds.compute(), strict=True))
+        return Measures(
+            confusion=seeds[0.0],
+            average_precision=self.precision.compute(),
+            threshold=0.0,
+            threshold_choice="the sign of the score",
+            seeds=seeds,
+        )
+
+
+def judged(record: Record) -> tuple[Activation, np.ndarray]:
+    """The prediction and the truth of a record; they must be of one size."""
+    if record.upstream is None or record.truth is None:
+        raise ValueError(f"{record.id}: evaluate needs a prediction and its ground truth")
+    size, truth = record.upstream.size, record.truth
+    if size != truth.shape:
+        raise InputError(
+            f"size mismatch: the prediction is for a photo of {size[1]}x{size[0]}, "
+            f"the ground truth is {truth.shape[1]}x{truth.shape[0]}"
+        )
+    return record.upstream, truth

@@ -1,0 +1,49 @@
+"""What a store holds, for people: `camkit info`."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from typing import Any
+
+from camkit.store.attributes import integers
+from camkit.store.reader import Reader
+from camkit.store.schema import kind_of
+
+
+def describe(reader: Reader) -> dict[str, Any]:
+    """JSON-able: kind, classes, counts, dtypes, sizes of the photos (by pixels), bytes on disk, provenance."""
+    header = reader.header
+    sizes: list[tuple[int, int]] = []
+    dtypes: Counter[str] = Counter()
+    images_of: Counter[str] = Counter()
+    for id in reader.ids:
+        dataset = reader.dataset(id)
+        height, width = integers(dataset, "size", id)
+        sizes.append((int(height), int(width)))
+        dtypes[dataset.dtype.name] += 1
+        if kind_of(header.kind).per_class:
+            images_of.update(header.classes[number] for number in integers(dataset, "classes", id))
+    return {
+        "paths": [str(path) for path in reader.paths],
+        "kind": header.kind,
+        "shard": header.shard,
+        "classes": list(header.classes),
+        "images": len(reader),
+        "images_per_class": {name: images_of[name] for name in header.classes if images_of[name]},
+        "failures": dict(reader.failures),
+        "dtypes": dict(dtypes),
+        "sizes": _summary(sizes),
+        "bytes": sum(path.stat().st_size for path in reader.paths),
+        "image_root": header.image_root,
+        "provenance": dict(header.provenance),
+    }
+
+
+def _summary(sizes: list[tuple[int, int]]) -> dict[str, list[int]]:
+    """The smallest, the median and the largest photo by its number of pixels, each as [H, W]."""
+    if not sizes:
+        return {}
+    ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    middle = statistics.median_low(range(len(ordered)))
+    return {"min": list(ordered[0]), "median": list(ordered[middle]), "max": list(ordered[-1])}

@@ -1,0 +1,134 @@
+"""Keys and shapes of the published networks, written down from their layouts without any network being built."""
+
+from __future__ import annotations
+
+Shapes = dict[str, tuple[int, ...]]
+
+VGG16_CONVOLUTIONS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+VGG16_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+VGG16_BN_INDICES = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
+RESNET_BLOCKS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
+
+
+def batch_norm(name: str, width: int) -> Shapes:
+    return {
+        f"{name}.weight": (width,),
+        f"{name}.bias": (width,),
+        f"{name}.running_mean": (width,),
+        f"{name}.running_var": (width,),
+        f"{name}.num_batches_tracked": (),
+    }
+
+
+def resnet_trunk(
+    blocks: tuple[int, ...] = (2, 2, 2, 2), *, bottleneck: bool = False, width: int = 64, prefix: str = ""
+) -> Shapes:
+    shapes: Shapes = {f"{prefix}conv1.weight": (width, 3, 7, 7)} | batch_norm(f"{prefix}bn1", width)
+    before = width
+    for stage, count in enumerate(blocks):
+        mid = width * 2**stage
+        out = mid * (4 if bottleneck else 1)
+        for index in range(count):
+            name = f"{prefix}layer{stage + 1}.{index}"
+            kernels = (
+                ((mid, before, 1), (mid, mid, 3), (out, mid, 1)) if bottleneck else ((mid, before, 3), (out, mid, 3))
+            )
+            for number, (o, i, k) in enumerate(kernels, start=1):
+                shapes[f"{name}.conv{number}.weight"] = (o, i, k, k)
+                shapes |= batch_norm(f"{name}.bn{number}", o)
+            if index == 0 and (before != out or stage > 0):
+                shapes[f"{name}.downsample.0.weight"] = (out, before, 1, 1)
+                shapes |= batch_norm(f"{name}.downsample.1", out)
+            before = out
+    return shapes
+
+
+def resnet(arch: str, classes: int, width: int = 64) -> Shapes:
+    """torchvision's residual networks."""
+    bottleneck = arch in ("resnet50", "resnet101")
+    depth = width * 8 * (4 if bottleneck else 1)
+    trunk = resnet_trunk(RESNET_BLOCKS[arch], bottleneck=bottleneck, width=width)
+    return trunk | {"fc.weight": (classes, depth), "fc.bias": (classes,)}
+
+
+def resnet50_irn(classes: int, width: int = 64, *, aliases: bool = True) -> Shapes:
+    """IRN registers its trunk three times; the copies share the tensors of `resnet50.*`."""
+    shapes = resnet_trunk((3, 4, 6, 3), bottleneck=True, width=width, prefix="resnet50.")
+    shapes["classifier.weight"] = (classes, width * 32, 1, 1)
+    if aliases:
+        shapes |= {alias: shapes[key] for alias, key in irn_aliases(shapes).items()}
+    return shapes
+
+
+def irn_aliases(shapes: Shapes) -> dict[str, str]:
+    aliases = {"newly_added.0.weight": "classifier.weight"}
+    starts = {"conv1.": "stage1.0.", "bn1.": "stage1.1.", "layer1.": "stage1.4."}
+    starts |= {f"layer{n}.": f"stage{n}.0." for n in (2, 3, 4)}
+    for key in shapes:
+        inner = key.removeprefix("resnet50.")
+        for start, stage in starts.items():
+            if key != inner and inner.startswith(start):
+                alias = stage + inner.removeprefix(start)
+                aliases[alias] = key
+                aliases[f"backbone.{int(alias[5]) - 1}.{alias[7:]}"] = key
+    return aliases
+
+
+def resnet38(classes: int, width: int = 64) -> Shapes:
+    """The WideResNet38 of the PSA program; `width` is that of its first convolution."""
+    shapes: Shapes = {"conv1a.weight": (width, 3, 3, 3)}
+    wide = [("b2", 2, 2)] + [(f"b2_{n}", 2, 2) for n in (1, 2)]
+    wide += [("b3", 4, 4)] + [(f"b3_{n}", 4, 4) for n in (1, 2)]
+    wide += [("b4", 8, 8)] + [(f"b4_{n}", 8, 8) for n in (1, 2, 3, 4, 5)]
+    wide += [("b5", 8, 16)] + [(f"b5_{n}", 8, 16) for n in (1, 2)]
+    before = width
+    for name, mid, out in wide:
+        mid, out = mid * width, out * width  # noqa: PLW2901
+        shapes |= batch_norm(f"{name}.bn_branch2a", before)
+        shapes[f"{name}.conv_branch2a.weight"] = (mid, before, 3, 3)
+        shapes |= batch_norm(f"{name}.bn_branch2b1", mid)
+        shapes[f"{name}.conv_branch2b1.weight"] = (out, mid, 3, 3)
+        if "_" not in name:
+            shapes[f"{name}.conv_branch1.weight"] = (out, before, 1, 1)
+        before = out
+    for name, first, second, out in (("b6", 8, 16, 32), ("b7", 16, 32, 64)):
+        first, second, out = first * width, second * width, out * width  # noqa: PLW2901
+        shapes |= batch_norm(f"{name}.bn_branch2a", before)
+        shapes[f"{name}.conv_branch2a.weight"] = (first, before, 1, 1)
+        shapes |= batch_norm(f"{name}.bn_branch2b1", first)
+        shapes[f"{name}.conv_branch2b1.weight"] = (second, first, 3, 3)
+        shapes |= batch_norm(f"{name}.bn_branch2b2", second)
+        shapes[f"{name}.conv_branch2b2.weight"] = (out, second, 1, 1)
+        shapes[f"{name}.conv_branch1.weight"] = (out, before, 1, 1)
+        before = out
+    return shapes | batch_norm("bn7", before) | {"fc8.weight": (classes, before, 1, 1)}
+
+
+def vgg16_trunk(width: int = 64, *, norm: bool = False) -> Shapes:
+    shapes: Shapes = {}
+    before = 3
+    for index, full in zip(VGG16_BN_INDICES if norm else VGG16_INDICES, VGG16_CONVOLUTIONS, strict=True):
+        out = full * width // 64
+        shapes |= {f"features.{index}.weight": (out, before, 3, 3), f"features.{index}.bias": (out,)}
+        if norm:
+            shapes |= batch_norm(f"features.{index + 1}", out)
+        before = out
+    return shapes
+
+
+def vgg16(classes: int, width: int = 64, *, hidden: int | None = None, norm: bool = False) -> Shapes:
+    """torchvision's VGG16 with its fully connected layers."""
+    hidden = hidden or 64 * width
+    return vgg16_trunk(width, norm=norm) | {
+        "classifier.0.weight": (hidden, width * 8 * 49),
+        "classifier.0.bias": (hidden,),
+        "classifier.3.weight": (hidden, hidden),
+        "classifier.3.bias": (hidden,),
+        "classifier.6.weight": (classes, hidden),
+        "classifier.6.bias": (classes,),
+    }
