@@ -2,12 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.world import World, draw_world
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Photos, a checkpoint and the authors' outputs that lie beside some checkouts; tests that need them skip elsewhere."""
+    """Photos, a checkpoint and the authors' outputs that lie beside some checkouts; elsewhere the test skips."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared")
     return SHARED
@@ -21,3 +23,9 @@ def voc_animals(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def oracles(shared: Path) -> Path:
     return shared / "oracles"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A small VOC root and a checkpoint; tests leave them as they are."""
+    return draw_world(tmp_path_factory.mktemp("world"))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -69,6 +70,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def call(**options: Any) -> None:
         debug = options.get("debug", False)
         set_up_logging(quiet=options.get("quiet", False), verbose=options.get("verbose", False))
+        if not debug:
+            warnings.simplefilter("ignore")  # libraries about damaged EXIF tags and the like; errors are told by us
         try:
             command(**options)
         except CamkitError as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camkit.data.lists import examples, read_text, split_lines
+from camkit.data.reading import examples, exists, read_text, split_lines
 from camkit.errors import LabelError
 
 VOC_CLASSES = (
@@ -64,7 +64,7 @@ def read_classes(spec: str) -> tuple[str, ...]:
     if spec in ("voc", "coco"):
         return VOC_CLASSES if spec == "voc" else COCO_CLASSES
     path = Path(spec)
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"--classes {spec} is neither voc, coco nor a file")
     text = read_text(path, LabelError)
     names = _names_in_json(text, path) if text.lstrip()[:1] in ("[", "{") else _names_in_lines(text)

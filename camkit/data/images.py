@@ -12,16 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - registers the two; Pillow would load all
 
-from camkit.data.lists import (
-    IMAGE_SUFFIXES,
-    FilesById,
-    examples,
-    files_by_id,
-    index_files,
-    list_lines,
-    read_id_list,
-    reason,
-)
+from camkit.data.lists import IMAGE_SUFFIXES, FilesById, files_by_id, index_files, list_lines, read_id_list
+from camkit.data.reading import examples, exists, is_file, is_folder, reason
 from camkit.data.voc import VocLayout, find_voc
 from camkit.errors import ImageError, InputError, UsageError
 from camkit.types import Size
@@ -68,9 +60,9 @@ def find_images(images: Path, list: str | None = None, limit: int | None = None)
 
 
 def _find_all(images: Path) -> ImageSet:
-    if images.is_file():
+    if is_file(images):
         return _one_image(images) if images.suffix.lower() in IMAGE_SUFFIXES else _listed_images(images)
-    if not images.is_dir():
+    if not is_folder(images):
         raise InputError(f"there are no images at {images}: it does not exist\ngive --images a folder of images")
     voc = find_voc(images)
     root = voc.images if voc else images
@@ -90,7 +82,7 @@ def _listed_images(path: Path) -> ImageSet:
     files = [os.path.normpath(os.path.join(base, line)) for line in dict.fromkeys(list_lines(path))]  # noqa: PTH118
     if not files:
         raise InputError(f"{path} is empty: it should name one image a line")
-    missing = [name for name in files if not Path(name).is_file()]
+    missing = [name for name in files if not is_file(Path(name))]
     if missing:
         raise InputError(
             f"{path} names {len(missing)} of {len(files)} images that do not exist: {examples(missing)}\n"
@@ -106,7 +98,7 @@ def _listed_images(path: Path) -> ImageSet:
 def list_file(name: str, voc: VocLayout | None) -> Path:
     if voc and name in voc.lists:
         return voc.lists[name]
-    if Path(name).is_file():
+    if is_file(Path(name)):
         return Path(name)
     if not voc:
         raise InputError(f"there is no list {name}: give --list a file that names one image a line")
@@ -139,8 +131,8 @@ def read_image(path: Path, longest: int | None = None, max_pixels: int = MAX_PIX
 
 def open_image(path: Path, formats: Collection[str], max_pixels: int) -> Image.Image:
     """Header read, nothing decoded, no more than max_pixels. Only the named formats: some of Pillow's run programs."""
-    if not path.is_file():
-        what = "it is a folder" if path.is_dir() else "it is not a file" if path.exists() else "it does not exist"
+    if not is_file(path):
+        what = "it is a folder" if is_folder(path) else "it is not a file" if exists(path) else "it does not exist"
         raise ImageError(f"cannot read image {path}: {what}")
     # Pillow's own limit, one for the whole process, lies below the photos of today's phones.
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:

@@ -14,8 +14,9 @@ import numpy as np
 
 from camkit.data.classes import ClassIndex
 from camkit.data.coco import drop_polygons, is_coco, parse_coco
-from camkit.data.lists import IMAGE_SUFFIXES, brief, read_bytes, split_lines, walk
+from camkit.data.lists import IMAGE_SUFFIXES, walk
 from camkit.data.masks import find_masks, read_mask
+from camkit.data.reading import brief, is_file, read_bytes, split_lines
 from camkit.data.unpickle import load_npy
 from camkit.errors import LabelError
 
@@ -33,7 +34,7 @@ def xml_rows(folder: Path, ids: Iterable[str]) -> Iterator[Row]:
     for id in ids:
         for name in dict.fromkeys((id, id.rpartition("/")[2])):
             path = folder / f"{name}.xml"
-            if path.is_file():
+            if is_file(path):
                 yield id, tuple(dict.fromkeys(xml_object_names(path)))
                 break
 
@@ -124,7 +125,7 @@ def table_rows(text: str, path: Path, classes: ClassIndex | None) -> Iterator[Ro
                 continue
             if number == 0 and re.sub(r"[\s_-]", "", name).lower() in _ID_HEADERS:
                 known = classes is not None and all(classes.find(token) is not None for token in tokens)
-                columns = tokens if known and len(tokens) > 1 else None
+                columns = tokens if known else None
                 continue
             if columns and len(tokens) == len(columns) and all(token in ("0", "1") for token in tokens):
                 yield name, tuple(column for column, token in zip(columns, tokens, strict=True) if token == "1")

@@ -15,8 +15,8 @@ from camkit.data import label_formats as formats
 from camkit.data.classes import ClassIndex, is_background
 from camkit.data.images import MAX_PIXELS, ImageSet, open_image
 from camkit.data.label_formats import Row
-from camkit.data.lists import IMAGE_SUFFIXES, IdIndex, brief, entries, examples, read_text, starts_with, walk
-from camkit.data.masks import find_masks
+from camkit.data.lists import IMAGE_SUFFIXES, IdIndex, entries, files_by_id, walk
+from camkit.data.reading import brief, examples, exists, is_folder, read_text, starts_with
 from camkit.data.voc import find_voc
 from camkit.errors import LabelError
 
@@ -39,11 +39,11 @@ class Labels:
 
 def read_labels(path: Path, classes: Sequence[str], ids: Collection[str]) -> Labels:
     """Labels of the wanted ids from a folder of VOC XML, of masks, or per class, from .npy, CSV, TSV or JSON."""
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"there are no labels at {path}: it does not exist")
     index = ClassIndex(classes)
     matcher = _Matcher(ids)
-    if path.is_dir():
+    if is_folder(path):
         return _read_folder(path, index, matcher)
     if path.suffix.lower() == ".npy":
         rows = formats.npy_rows(path, len(index.classes))
@@ -59,7 +59,7 @@ def find_labels(images: ImageSet, classes: Sequence[str], ids: Collection[str]) 
     index, matcher = ClassIndex(classes), _Matcher(ids)
     if annotations and next(formats.xml_rows(annotations, ids), None) is not None:
         return _labels(_xml_source(annotations), formats.xml_rows(annotations, ids), matcher, index)
-    if masks and matcher.covered_by(find_masks(masks)):
+    if masks and matcher.covered_by(files_by_id(masks, (".png",))):
         return _read_masks(masks, index, matcher)
     return None
 
@@ -74,9 +74,9 @@ def missing_labels(labels: Labels, ids: Collection[str]) -> str | None:
 
 def classes_of_labels(path: Path) -> tuple[str, ...] | None:
     """The class names a source uses, sorted (COCO: in the order of its ids); None if it holds only numbers."""
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"there are no labels at {path}: it does not exist")
-    if path.is_dir():
+    if is_folder(path):
         return _classes_of_folder(path)
     if path.suffix.lower() == ".npy":
         return None
@@ -227,7 +227,7 @@ def _indices(
     for number in numbers.values():
         if not 0 <= number < count:
             raise LabelError(
-                f"{source} holds the class index {number}, but {count} classes count from 0 to {count - 1}"
+                f"{source} holds the class index {brief(number)}, but {count} classes count from 0 to {count - 1}"
             )
     return dict(numbers)
 
@@ -266,8 +266,8 @@ def _holds(folder: Path, suffixes: Collection[str]) -> bool:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return [name for name, is_folder in entries(folder) if is_folder and not name.startswith(".")]
+    return [name for name, is_below in entries(folder) if is_below and not name.startswith(".")]
 
 
 def _files(folder: Path) -> list[str]:
-    return [name for name, is_folder in entries(folder) if not is_folder and not name.startswith(".")]
+    return [name for name, is_below in entries(folder) if not is_below and not name.startswith(".")]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from camkit.errors import CamkitError, InputError
+from camkit.data.reading import examples, read_text, reason, show, split_lines
+from camkit.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
-
-_MAX_TEXT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +74,7 @@ def index_files(root: Path, relative_paths: Iterator[str]) -> FilesById:
         if suffixes.get(id, suffix) != suffix:
             both = sorted([id + suffix, id + suffixes[id]])
             raise InputError(
-                f"two files go by the id '{_show(id)}': {_show(both[0])} and {_show(both[1])} in {root}\n"
+                f"two files go by the id '{show(id)}': {show(both[0])} and {show(both[1])} in {root}\n"
                 "rename or move one of them"
             )
         suffixes[id] = suffix
@@ -87,7 +85,9 @@ def index_files(root: Path, relative_paths: Iterator[str]) -> FilesById:
 def _check_ids(root: Path, suffixes: Mapping[str, str]) -> None:
     for id, suffix in suffixes.items():
         if not _is_unicode(id + suffix):
-            raise InputError(f"file name is not UTF-8: {_show(id + suffix)} in {root}\nrename it")
+            raise InputError(f"file name is not UTF-8: {show(id + suffix)} in {root}\nrename it")
+        if not {".", ".."}.isdisjoint(id.split("/")):
+            raise InputError(f"an image cannot go by the id '{id}': {id + suffix} in {root}\nrename it")
         end = id.find("/")
         while end >= 0:
             folder = id[:end]
@@ -104,14 +104,13 @@ class IdIndex:
     """Finds the id meant by a name: the id itself, with an image suffix, in another folder."""
 
     ids: Collection[str]
-    by_name: Mapping[str, tuple[str, ...]]
+    by_name: Mapping[str, list[str]]
 
     @classmethod
     def of(cls, ids: Collection[str]) -> IdIndex:
-        by_name: dict[str, tuple[str, ...]] = {}
+        by_name: dict[str, list[str]] = {}
         for id in ids:
-            name = id.rpartition("/")[2]
-            by_name[name] = (*by_name.get(name, ()), id)
+            by_name.setdefault(id.rpartition("/")[2], []).append(id)
         return cls(ids if isinstance(ids, Mapping | set | frozenset) else frozenset(ids), by_name)
 
     def match(self, text: str) -> str | None:
@@ -126,11 +125,12 @@ class IdIndex:
         return None
 
     def _by_trailing_path(self, name: str) -> str | None:
-        candidates = self.by_name.get(name.rpartition("/")[2], ())
-        inside = [id for id in candidates if f"/{name}".endswith(f"/{id}")]
-        if inside:
-            return max(inside, key=len)
-        around = [id for id in candidates if id.endswith(f"/{name}")]
+        inside = name
+        while inside:
+            if inside in self.ids:
+                return inside
+            inside = inside.partition("/")[2]
+        around = [id for id in self.by_name.get(name.rpartition("/")[2], ()) if id.endswith(f"/{name}")]
         return around[0] if len(around) == 1 else None
 
 
@@ -164,70 +164,10 @@ def list_lines(path: Path, known: Collection[str] = ()) -> Iterator[str]:
             yield line.strip()
 
 
-def split_lines(text: str) -> list[str]:
-    """At \\n, \\r\\n and \\r only: file names may hold the other characters `splitlines` splits at."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
 def _id_of_line(line: str, index: IdIndex) -> str | None:
     """A whole line wins over its first column, so that ids may hold spaces."""
     whole = index.match(line)
     return whole if whole is not None else index.match(line.split(maxsplit=1)[0])
-
-
-def read_text(path: Path, error: type[CamkitError]) -> str:
-    """UTF-8 (a byte order mark is dropped) or UTF-16 with its mark."""
-    data = read_bytes(path, error)
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as cause:
-        raise error(f"{path} is not a text file in UTF-8: byte {cause.start} cannot be decoded") from cause
-    if "\0" in text:
-        raise error(f"{path} is not a text file: it holds zero bytes")
-    return text
-
-
-def read_bytes(path: Path, error: type[CamkitError], limit: int = _MAX_TEXT_BYTES) -> bytes:
-    try:
-        # A pipe or device would block or never end.
-        if not path.is_file():
-            raise error(f"{path} {'is not a regular file' if path.exists() else 'does not exist'}")
-        if path.stat().st_size > limit:
-            raise error(f"{path} is larger than {limit >> 20:,} MiB: it cannot be what it is meant to be")
-        return path.read_bytes()
-    except (OSError, MemoryError) as cause:
-        raise error(f"cannot read {path}: {reason(cause)}") from cause
-
-
-def starts_with(path: Path, magic: bytes, error: type[CamkitError]) -> bool:
-    if not path.is_file():
-        raise error(f"{path} is not a regular file")
-    try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
-    except OSError as cause:
-        raise error(f"cannot read {path}: {reason(cause)}") from cause
-
-
-def examples(names: Collection[str], count: int = 3) -> str:
-    """'a, b, c …' for error messages."""
-    shown = ", ".join(brief(name) for name in islice(names, count))
-    return shown + (" …" if len(names) > count else "")
-
-
-def brief(value: object, length: int = 80) -> str:
-    """A printable line for an error message, however long or strange the value."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return f"a number of {value.bit_length()} bits"
-    text = " ".join(_show(str(value)).split())
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def reason(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return brief(text, 200)
 
 
 def without_image_suffix(name: str) -> str:
@@ -246,7 +186,7 @@ def entries(folder: Path) -> list[tuple[str, bool]]:
         with os.scandir(folder) as found:
             return [(entry.name, _is_folder(entry)) for entry in found if _is_folder(entry) or _is_file(entry)]
     except OSError as error:
-        raise InputError(f"cannot list the folder {_show(str(folder))}: {reason(error)}") from error
+        raise InputError(f"cannot list the folder {show(str(folder))}: {reason(error)}") from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -264,7 +204,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     try:
         status = folder.stat()
     except OSError as error:
-        raise InputError(f"cannot look into {_show(str(folder))}: {reason(error)}") from error
+        raise InputError(f"cannot look into {show(str(folder))}: {reason(error)}") from error
     return status.st_dev, status.st_ino
 
 
@@ -274,8 +214,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _show(text: str) -> str:
-    """Undecodable bytes of file names as \\udcXX, so that the message can be printed."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from camkit.data.images import MAX_PIXELS, decoding, open_image
-from camkit.data.lists import files_by_id, reason
+from camkit.data.lists import files_by_id
+from camkit.data.reading import is_folder, reason
 from camkit.data.voc import find_voc
 from camkit.errors import ImageError, InputError, OutputError
 
@@ -69,7 +70,7 @@ def write_mask(path_or_file: Path | IO[bytes], mask: np.ndarray) -> None:
 
 def find_masks(folder: Path) -> Mapping[str, Path]:
     """id -> PNG, for a folder of masks or a VOC root."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"there is no folder of masks at {folder}")
     voc = find_voc(folder)
     if voc and not voc.masks:

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from camkit.data.lists import reason
 from camkit.data.pickle_objects import TYPES, Damaged, Global, Refused, of_type, set_state
+from camkit.data.reading import reason
 
 _MAX_COPIED_BYTES = 4 << 30
 _COPIED = (str, bytes, bytearray, list)

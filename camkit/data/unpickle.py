@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from camkit.data.lists import read_bytes, reason
 from camkit.data.pickle_machine import Interpreter
 from camkit.data.pickle_objects import REBUILD, Damaged, Global, Refused, array_of, of_type
+from camkit.data.reading import read_bytes, reason
 from camkit.errors import LabelError
 
 _MAX_BYTES = 4 << 30

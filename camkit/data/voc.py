@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from camkit.data.reading import is_folder
+
 
 @dataclass(frozen=True)
 class VocLayout:
@@ -20,7 +22,7 @@ class VocLayout:
 def find_voc(folder: Path) -> VocLayout | None:
     """The VOC root at `folder`, or at VOC2012/ or VOCdevkit/VOC2012/ below it."""
     for root in (folder, folder / "VOC2012", folder / "VOCdevkit" / "VOC2012"):
-        if (root / "JPEGImages").is_dir():
+        if is_folder(root / "JPEGImages"):
             return VocLayout(
                 root=root,
                 images=root / "JPEGImages",
@@ -32,7 +34,7 @@ def find_voc(folder: Path) -> VocLayout | None:
 
 
 def _first_folder(*folders: Path) -> Path | None:
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return next((folder for folder in folders if is_folder(folder)), None)
 
 
 def _find_lists(image_sets: Path) -> dict[str, Path]:

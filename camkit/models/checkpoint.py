@@ -102,10 +102,11 @@ def _recognise(path: Path, tensors: State, arch: str | None) -> tuple[str, State
     found = _find(tensors)
     if found:
         return found
-    known = ", ".join(zoo.ARCHITECTURES)
+    what = _other_network(tensors) or "no network camkit knows"
+    expected = " or ".join(dict.fromkeys(known.signature for known in zoo.ARCHITECTURES.values()))
     raise CheckpointError(
-        f"{path}: {_other_network(tensors) or 'no network camkit knows'} (keys like {examples(tensors)})\n"
-        f"known are {known}; for another network give --model package.module:factory"
+        f"{path}: is {what}: {len(tensors)} keys like {examples(tensors)}, where {expected} was expected\n"
+        f"known are {', '.join(zoo.ARCHITECTURES)}; for another network give --model package.module:factory"
     )
 
 
@@ -129,9 +130,9 @@ def _assemble(path: Path, name: str, state: State, output_stride: int | None) ->
     if head is None or head.ndim not in (2, 4) or not len(head):
         what = _other_network(state)
         told = f"is {what}, not a classifier" if what else f"has the trunk of {name} but no classifier"
-        heads = " or ".join(f"{head}.weight" for head in zoo.architecture(name).heads)
+        heads = " or ".join(f"{title}.weight" for title in zoo.architecture(name).heads)
         raise CheckpointError(f"{path}: {told}: no {heads} of shape [classes, channels]")
-    hollow = [key for key, value in state.items() if not value.numel()]
+    hollow = [key for key, shape in _shapes(state).items() if 0 in shape]
     if hollow:
         raise CheckpointError(f"{path}: {examples(hollow)} hold no numbers; no {name} is like that")
     network = _empty_network(path, name, state, output_stride)
@@ -206,8 +207,11 @@ def _shapes(tensors: State) -> dict[str, tuple[int, ...]]:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read any more: {error.strerror}") from error
 
 
 def save_classifier(

@@ -134,10 +134,6 @@ class LoadedClassifier:
     output_stride: int | None  # None: a network of the user's own
     ignored: tuple[str, ...] = ()  # keys of the checkpoint that class maps do not need
 
-    @property
-    def module(self) -> nn.Module:
-        return self.network
-
 
 def fold_batch_norms(network: nn.Module) -> None:
     """Merge each frozen batch norm that directly follows a convolution into it.

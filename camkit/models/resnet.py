@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
 from camkit.models.state import State, rename
 
-HEADS = ("fc", "classifier", "head")
+HEADS = ("fc", "classifier", "head", "head.fc")
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ class ResNet38(Network):
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:
+        """The last block of each stage (before the next one's batch norm and ReLU), and the features."""
         last = {name.split("_")[0]: self.get_submodule(name) for name in BLOCKS}
         return last | {"b7": self.relu}
 

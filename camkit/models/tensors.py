@@ -51,9 +51,9 @@ def read_tensors(path: Path) -> tuple[State, dict[str, Any] | None]:
 
     The tensors may still be mapped from the file: copy what is kept.
     """
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: is not a file; --ckpt takes a file of weights")
     try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: is not a file; --ckpt takes a file of weights")
         with path.open("rb") as file:
             head = file.read(1024)
             size = file.seek(0, 2)
@@ -65,7 +65,7 @@ def read_tensors(path: Path) -> tuple[State, dict[str, Any] | None]:
     for magic, what in MAGICS.items():
         if head.startswith(magic):
             raise CheckpointError(f"{path}: is {what}")
-    if head[8:9] == b"{" and not head.startswith(b"PK"):
+    if head[5:9] == b"\0\0\0{":  # behind the length of a header below a terabyte
         return _read_safetensors(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise CheckpointError(f"{path}: is a web page, not a checkpoint: does the download need a login?")

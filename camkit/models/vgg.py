@@ -115,8 +115,12 @@ def adapt(state: State) -> State:
 
 
 def fits(shapes: Shapes) -> bool:
-    last = "trunk.40.weight" if _has_batch_norm(shapes) else "trunk.28.weight"
-    return len(shapes.get(last, ())) == 4
+    """13 convolutions where VGG16 has them: VGG19 has more, at other places."""
+    step = 3 if _has_batch_norm(shapes) else 2  # convolution, (batch norm,) ReLU
+    convolutions = {key for key, shape in shapes.items() if key.startswith("trunk.") and len(shape) == 4}
+    starts = [sum(map(len, BLOCKS[:n])) * step + n for n in range(5)]
+    expected = [start + i * step for start, block in zip(starts, BLOCKS, strict=True) for i in range(len(block))]
+    return convolutions == {f"trunk.{position}.weight" for position in expected}
 
 
 def from_shapes(shapes: Shapes, output_stride: int | None) -> VGG16:

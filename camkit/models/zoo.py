@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from torch import nn
+
 from camkit.errors import UsageError
 from camkit.models import resnet, resnet38, vgg
 from camkit.models.classifier import Network, Shapes
@@ -66,7 +68,13 @@ def architecture(name: str) -> Architecture:
 
 def build(arch: str, num_classes: int, *, width: int = 64, output_stride: int | None = None) -> Network:
     """A network with fresh weights, in training mode. `width`: channels of the first convolution."""
-    return architecture(arch).from_scratch(num_classes, width, output_stride)
+    network = architecture(arch).from_scratch(num_classes, width, output_stride)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
 
 
 def detect(shapes: Shapes) -> str | None:

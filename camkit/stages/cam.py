@@ -81,7 +81,7 @@ def cam(
     header = Header(
         kind="maps",
         classes=selection.classes,
-        image_root=str(selection.images.root),
+        image_root=str(selection.images.root.resolve()),
         provenance=stage(
             "cam",
             {

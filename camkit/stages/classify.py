@@ -47,7 +47,7 @@ def classify(
     header = Header(
         kind="scores",
         classes=classes,
-        image_root=str(selection.images.root),
+        image_root=str(selection.images.root.resolve()),
         provenance=stage(
             "classify", parameters, checkpoint=describe_checkpoint(loaded), selection=selection.describe()
         ),

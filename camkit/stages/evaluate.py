@@ -12,8 +12,9 @@ from pathlib import Path
 
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.images import list_file
-from camkit.data.lists import examples, read_id_list
+from camkit.data.lists import read_id_list
 from camkit.data.masks import find_masks, read_mask
+from camkit.data.reading import examples
 from camkit.data.voc import find_voc
 from camkit.defaults import SEED_MARGINS
 from camkit.errors import CamkitError, InputError, UsageError
@@ -87,7 +88,7 @@ def evaluate(
         seeds=measures.seeds,
         missing_predictions=set(known) - set(predictions.ids),
         missing_truth=set(predictions.ids) - set(masks),
-        split=list or "all images with a mask",
+        split=list or "",
         truth=str(truth),
         sources=(predictions.source,),
     )

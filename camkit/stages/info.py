@@ -28,7 +28,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
 
     loaded = load_classifier(path)
-    parameters = sum(tensor.numel() for tensor in loaded.module.parameters())
+    parameters = sum(tensor.numel() for tensor in loaded.network.parameters())
     return {
         "paths": [str(path)],
         "kind": "checkpoint",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from camkit.errors import StoreError
+from camkit.store.heaps import check_heaps
 from camkit.store.schema import MAX_CLASSES, MAX_TEXT
 
 # What h5py, HDF5, NumPy and json raise when the bytes they read make no sense.
@@ -36,9 +38,38 @@ def _stored(item: Any, name: str, where: str, kinds: str, rank: int) -> Any:
         raise StoreError(f"{where} has an attribute {name!r} of the wrong type.")
     if math.prod(shape) > MAX_CLASSES or math.prod(shape) * dtype.itemsize > MAX_TEXT:
         raise StoreError(f"{where} has an attribute {name!r} of an absurd size.")
-    if dtype.kind == "O" and h5py.check_string_dtype(dtype) is None:
-        raise StoreError(f"{where} has an attribute {name!r} of the wrong type.")
+    if dtype.kind == "O":
+        _check_variable(item, dtype, f"{where} has an attribute {name!r}")
     return item.attrs[name]
+
+
+def _check_variable(item: Any, dtype: np.dtype, what: str) -> None:
+    if h5py.check_string_dtype(dtype) is None:
+        raise StoreError(f"{what} of the wrong type.")
+    check_heaps(Path(item.file.filename))
+
+
+def scalar_text(dataset: Any, where: str, limit: int) -> str:
+    """The text a scalar dataset holds."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or dataset.dtype.kind not in "SO":
+        raise StoreError(f"{where} is not a text.")
+    if dataset.is_virtual or dataset.external or dataset.dtype.itemsize > limit:
+        raise StoreError(f"{where} is not a plain text.")
+    if dataset.dtype.kind == "O":
+        _check_variable(dataset, dataset.dtype, f"{where} has a value")
+    return bytes(dataset[()]).decode("utf-8", "replace")
+
+
+def set_text(item: Any, name: str, value: str) -> None:
+    """Of fixed length: texts of variable length lie in a heap without checksum."""
+    raw = value.encode("utf-8", "surrogateescape")
+    item.attrs.create(name, np.bytes_(raw), dtype=h5py.string_dtype("utf-8", max(1, len(raw))))
+
+
+def set_texts(item: Any, name: str, values: tuple[str, ...]) -> None:
+    raw = [value.encode() for value in values]
+    longest = max((len(one) for one in raw), default=1)
+    item.attrs.create(name, np.array(raw, f"S{longest}"), dtype=h5py.string_dtype("utf-8", longest))
 
 
 def integers(item: Any, name: str, where: str) -> np.ndarray:

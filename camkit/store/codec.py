@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from camkit.errors import StoreError
-from camkit.store.attributes import integers, text
+from camkit.store.attributes import damage, integers, scalar_text, set_text, text
 from camkit.store.provenance import to_json
-from camkit.store.schema import FAILURES, MAX_PIXELS, Header, Kind, kind_of
+from camkit.store.schema import MAX_PIXELS, Header, Kind, kind_of
 from camkit.types import Activation, Size
 
 GZIP_LEVEL = 4
@@ -118,20 +118,56 @@ def _check_mask(values: np.ndarray, classes: int, where: str) -> None:
 
 
 def write_record(group: h5py.Group, activation: Activation, values: np.ndarray, kind: Kind) -> None:
-    dataset = group.create_dataset(activation.id, data=values, **_layout(values))
+    dataset = group.create_dataset(activation.id, data=values, **_layout(values.shape, values.dtype))
     if kind.per_class:
         dataset.attrs["classes"] = np.asarray(activation.classes, np.int64)
     dataset.attrs["size"] = np.asarray(activation.size, np.int64)
     if activation.notes:
-        dataset.attrs["notes"] = to_json(activation.notes)
+        set_text(dataset, "notes", to_json(activation.notes))
 
 
-def _layout(values: np.ndarray) -> dict[str, Any]:
-    if not values.size:
+def _layout(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+    if not math.prod(shape):
         return {}
-    large = values.ndim == 3 and values.nbytes >= PLANE_CHUNKS_FROM
-    chunks = (1, *values.shape[1:]) if large else values.shape
+    large = len(shape) == 3 and math.prod(shape) * dtype.itemsize >= PLANE_CHUNKS_FROM
+    chunks = (1, *shape[1:]) if large else shape
     return {"chunks": chunks, "compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True}
+
+
+def copy_record(source: h5py.Dataset, group: h5py.Group, id: str, header: Header) -> None:
+    """Make the record anew, but for its compressed values, which are taken over as they are.
+
+    HDF5's own object copy depends on what the source file went through; this gives the same bytes every time.
+    """
+    where = f"{source.file.filename}: the record of {id!r}"
+    with damage(where):
+        _copy_record(source, group, id, header, where)
+
+
+def _copy_record(source: h5py.Dataset, group: h5py.Group, id: str, header: Header, where: str) -> None:
+    classes, size = check_dataset(source, id, header, source.file.filename)
+    dtype = source.dtype.newbyteorder("<")
+    layout = _layout(source.shape, dtype)
+    if _has_layout(source, dtype, layout):
+        dataset = group.create_dataset(id, source.shape, dtype, **layout)
+        for number in range(source.id.get_num_chunks()):
+            offset = source.id.get_chunk_info(number).chunk_offset
+            mask, raw = source.id.read_direct_chunk(offset)
+            dataset.id.write_direct_chunk(offset, raw, mask)
+    else:
+        dataset = group.create_dataset(id, data=source[()].astype(dtype), **layout)
+    if kind_of(header.kind).per_class:
+        dataset.attrs["classes"] = classes
+    dataset.attrs["size"] = np.asarray(size, np.int64)
+    notes = _notes(source, where)
+    if notes:
+        set_text(dataset, "notes", to_json(notes))
+
+
+def _has_layout(source: h5py.Dataset, dtype: np.dtype, layout: dict[str, Any]) -> bool:
+    if not layout or source.dtype != dtype or any(getattr(source, name) != layout[name] for name in layout):
+        return False
+    return source.id.get_create_plist().get_nfilters() == 2
 
 
 def write_failure(group: h5py.Group, name: str, message: str) -> None:
@@ -204,11 +240,4 @@ def _notes(dataset: h5py.Dataset, where: str) -> dict[str, Any]:
 
 
 def read_failure(dataset: Any, id: str, path: str) -> str:
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or dataset.dtype.kind not in "SO":
-        raise StoreError(f"{path}: the failure of {id!r} is not a text.")
-    if dataset.is_virtual or dataset.external or dataset.dtype.itemsize > SMALL * 16:
-        raise StoreError(f"{path}: the failure of {id!r} is not a plain text.")
-    value = dataset[()]
-    if not isinstance(value, bytes):
-        raise StoreError(f"{path}: the {FAILURES} entry of {id!r} is not a text.")
-    return value.decode("utf-8", "replace")
+    return scalar_text(dataset, f"{path}: the failure of {id!r}", SMALL * 16)

@@ -6,9 +6,7 @@ import statistics
 from collections import Counter
 from typing import Any
 
-from camkit.store.attributes import integers
 from camkit.store.reader import Reader
-from camkit.store.schema import kind_of
 
 
 def describe(reader: Reader) -> dict[str, Any]:
@@ -18,12 +16,10 @@ def describe(reader: Reader) -> dict[str, Any]:
     dtypes: Counter[str] = Counter()
     images_of: Counter[str] = Counter()
     for id in reader.ids:
-        dataset = reader.dataset(id)
-        height, width = integers(dataset, "size", id)
-        sizes.append((int(height), int(width)))
+        dataset, classes, size = reader.inspect(id)
+        sizes.append(size)
         dtypes[dataset.dtype.name] += 1
-        if kind_of(header.kind).per_class:
-            images_of.update(header.classes[number] for number in integers(dataset, "classes", id))
+        images_of.update(header.classes[number] for number in classes)
     return {
         "paths": [str(path) for path in reader.paths],
         "kind": header.kind,

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import h5py
 
 from camkit.errors import StoreError
-from camkit.store.attributes import damage, integer, text, texts
+from camkit.store.attributes import damage, integer, set_text, set_texts, text, texts
 from camkit.store.provenance import check_chain, to_json
 from camkit.store.schema import (
     FORMAT,
@@ -83,14 +83,14 @@ def create_file(stream: BinaryIO | io.RawIOBase) -> h5py.File:
 
 def write_header(file: h5py.File, header: Header) -> None:
     """Everything but `complete`, which `write_complete` adds when the records are in."""
-    file.attrs["format"] = FORMAT
+    set_text(file, "format", FORMAT)
     file.attrs["version"] = VERSION
-    file.attrs["kind"] = header.kind
-    file.attrs.create("classes", list(header.classes), (len(header.classes),), h5py.string_dtype())
-    file.attrs["image_root"] = header.image_root.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    file.attrs["provenance"] = to_json(header.provenance)
+    set_text(file, "kind", header.kind)
+    set_texts(file, "classes", header.classes)
+    set_text(file, "image_root", header.image_root)
+    set_text(file, "provenance", to_json(header.provenance))
     if header.shard:
-        file.attrs["shard"] = header.shard
+        set_text(file, "shard", header.shard)
 
 
 def write_complete(file: h5py.File) -> None:
@@ -164,8 +164,15 @@ def _walk(file: h5py.File, group: str, where: str) -> list[str]:
             if is_group:
                 waiting.append((f"{path}/{name}", f"{prefix}{name}/"))
             else:
-                ids.append(check_id(prefix + name))
+                ids.append(_checked(prefix + name, where))
     return ids
+
+
+def _checked(id: str, where: str) -> str:
+    try:
+        return check_id(id)
+    except StoreError as error:
+        raise StoreError(f"{where}: {error}") from None
 
 
 def _links(group: Any, where: str) -> list[tuple[str, bool]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
 
-from camkit.store.attributes import damage
-from camkit.store.codec import write_failure, write_record
+from camkit.store.attributes import damage, set_text
+from camkit.store.codec import copy_record, read_failure, write_failure, write_record
 from camkit.store.files import create_file, list_ids, open_file, write_complete, write_header
 from camkit.store.parts import sync_folder, writing
 from camkit.store.schema import FAILURES, Header, Kind, folders_of, kind_of
@@ -32,19 +32,20 @@ class Sink(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._error: OSError | None = None
+        self._error: BaseException | None = None
 
     def write(self, data: Any) -> int:
-        try:
-            if self._error is None:
-                self._stream.write(data)
-        except OSError as error:
-            self._error = error
-        return len(data)
+        rest = memoryview(data).cast("B")
+        count = len(rest)
+        with self._remembering():
+            while self._error is None and len(rest):
+                rest = rest[self._stream.write(rest) :]  # a nearly full disk takes a part of it without an error
+        return count
 
     def readinto(self, buffer: Any) -> int:
-        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
-        return int(count or 0)
+        with self._remembering():
+            return self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        return 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._stream.seek(offset, whence)
@@ -53,15 +54,20 @@ class Sink(io.RawIOBase):
         return self._stream.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        try:
+        with self._remembering():
             if self._error is None:
                 self._stream.truncate(size)
-        except OSError as error:
-            self._error = error
         return size or 0
 
     def flush(self) -> None:
         return None
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, KeyboardInterrupt) as error:
+            self._error = self._error or error
 
     def check(self) -> None:
         if self._error is not None:
@@ -94,7 +100,7 @@ def part_of(records: Sequence[tuple[Activation, np.ndarray]], failures: Mapping[
     """Records and failures as an HDF5 file, made in memory so that a full disk is an ordinary error."""
     stream = io.BytesIO()
     with create_file(stream) as file:
-        file.attrs["format"] = "camkit part"
+        set_text(file, "format", "camkit part")
         root, made = file.create_group(kind.group), set[str]()
         for activation, values in records:
             make_folders(root, activation.id, made)
@@ -137,24 +143,27 @@ def join_files(
 def _join(records: Mapping[str, Path], failures: Mapping[str, Path], header: Header, stream: BinaryIO) -> None:
     sink = Sink(stream)
     group = kind_of(header.kind).group
-    with Shelf() as shelf:
-        with create_file(sink) as file:
-            _copy(records, group, shelf, file, sink)
+    try:
+        with Shelf() as shelf, create_file(sink) as file:
+            root, made = file.create_group(group), set[str]()
+            for id, source in _sources(records, group, shelf, sink):
+                make_folders(root, id, made)
+                copy_record(source, root, id, header)
             if failures:
-                _copy(failures, FAILURES, shelf, file, sink)
+                root, made = file.create_group(FAILURES), set[str]()
+            for id, source in _sources(failures, FAILURES, shelf, sink):
+                make_folders(root, id, made)
+                write_failure(root, id, read_failure(source, id, str(failures[id])))
             write_header(file, header)
             write_complete(file)
+    finally:
         sink.check()
 
 
-def _copy(paths: Mapping[str, Path], name: str, shelf: Shelf, file: h5py.File, sink: Sink) -> None:
-    root = file.create_group(name)
-    made: set[str] = set()
+def _sources(paths: Mapping[str, Path], group: str, shelf: Shelf, sink: Sink) -> Iterator[tuple[str, h5py.Dataset]]:
     for id in sorted(paths):
-        make_folders(root, id, made)
-        source = f"{name}/{id}".encode()
-        h5py.h5o.copy(shelf[paths[id]].id, source, file.id, source)
         sink.check()
+        yield id, shelf[paths[id]][f"{group}/{id}"]
 
 
 def make_folders(root: h5py.Group, id: str, made: set[str]) -> None:

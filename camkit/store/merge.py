@@ -20,7 +20,7 @@ def merge_stores(paths: Sequence[str | Path], out: str | Path, *, overwrite: boo
         if target.exists() and not overwrite and _is_merged(target, reader):
             return False
         for id in reader.ids:
-            reader.dataset(id)
+            reader.inspect(id)
         parts = Parts(target)
         with parts.gate():
             _write(reader, parts, overwrite)

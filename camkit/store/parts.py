@@ -51,7 +51,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = REASONS.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(
-            f"{path} cannot be written: {reason}.\nWhat was written before is kept; mend this and run the command again."
+            f"{path} cannot be written: {reason}.\n"
+            "What was written before is kept; mend this and run the command again."
         ) from error
 
 

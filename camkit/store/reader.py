@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import h5py
+import numpy as np
 
 from camkit.errors import StoreError
 from camkit.store.attributes import damage
@@ -19,7 +20,7 @@ from camkit.store.codec import check_dataset, decode, read_failure
 from camkit.store.files import list_ids, open_file, read_header
 from camkit.store.provenance import difference, plain, to_json
 from camkit.store.schema import FAILURES, Header, check_ids, kind_of
-from camkit.types import Activation
+from camkit.types import Activation, Size
 
 
 class Reader:
@@ -47,8 +48,10 @@ class Reader:
         self._failed_at: dict[str, int] = self._index(FAILURES)
         _check_apart(self._at, self._failed_at, self.paths)
         self.ids: tuple[str, ...] = tuple(sorted(self._at))
-        with damage(self._names()):
+        try:
             check_ids((*self.ids, *self._failed_at))
+        except StoreError as error:
+            raise StoreError(f"{self._names()}: {error}") from None
 
     def _index(self, group: str) -> dict[str, int]:
         index: dict[str, int] = {}
@@ -77,13 +80,13 @@ class Reader:
         with damage(f"{path}: the record of {id!r}"):
             return decode(self._dataset(id), id, self.header, path)
 
-    def dataset(self, id: str) -> h5py.Dataset:
-        """The dataset of a record, checked as `read` does but without reading its values."""
+    def inspect(self, id: str) -> tuple[h5py.Dataset, np.ndarray, Size]:
+        """Dataset, classes and photo size of a record, checked as `read` does but without reading its values."""
         path = str(self.path_of(id))
         with damage(f"{path}: the record of {id!r}"):
             dataset = self._dataset(id)
-            check_dataset(dataset, id, self.header, path)
-            return dataset
+            classes, size = check_dataset(dataset, id, self.header, path)
+            return dataset, classes, size
 
     def path_of_failure(self, id: str) -> Path:
         return self.paths[self._failed_at[id]]

@@ -194,8 +194,8 @@ class Writer:
 
     def finish(self) -> bool:
         """Join the parts. True: the store is at `out`; False: other shards of the run have to finish first."""
-        if self.finished:
-            return True
+        if self._lock is None:
+            return self.finished
         self._flush()
         self._check_all()
         with self._parts.gate():
@@ -253,5 +253,7 @@ def _check_options(header: Header, shard: tuple[int, int], dtype: str | None) ->
     index, count = shard
     if not 0 <= index < count:
         raise UsageError(f"Shard {index} of {count} does not exist; shards are 0 to {count - 1}.")
+    if header.kind == "masks" and dtype == "uint8" and len(header.classes) > 254:
+        raise UsageError(f"Masks of {len(header.classes)} classes do not fit uint8; store them as uint16.")
     if dtype is not None and dtype not in kind.dtypes:
         raise UsageError(f"{header.kind} cannot be stored as {dtype}; possible: {', '.join(kind.dtypes)}.")

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from camkit.data.images import find_images
+from camkit.data.lists import IdIndex
 from camkit.errors import InputError, UsageError
 
 
@@ -91,6 +92,29 @@ def test_a_text_file_that_names_no_images(tmp_path, text, message):
         find_images(tmp_path / "list.txt")
 
 
+def test_ids_that_would_leave_the_store(tmp_path):
+    for name in ("...jpg", "..jpg"):
+        Image.new("RGB", (4, 3)).save(tmp_path / name, "JPEG")
+        (tmp_path / "list.txt").write_text(name)
+        with pytest.raises(InputError, match="cannot go by the id"):
+            find_images(tmp_path / "list.txt")
+
+
+def test_names_too_long_for_the_disk(folder):
+    name = "x" * 5_000
+    with pytest.raises(InputError, match="does not exist"):
+        find_images(Path(name))
+    with pytest.raises(InputError, match="no list"):
+        find_images(folder("a.jpg"), list=name)
+
+
+def test_many_files_of_one_name():
+    ids = [f"{number:05d}/rgb" for number in range(20_000)]
+    index = IdIndex.of(ids)
+    assert all(index.match(f"/data/{id}.png") == id for id in ids)
+    assert index.match("rgb") is None
+
+
 @pytest.mark.parametrize("content", [b"\x00\x01\x02", b"\xff\xfe\x00", b"caf\xe9\n"])
 def test_a_binary_file_is_neither_image_nor_list(tmp_path, content):
     (tmp_path / "what").write_bytes(content)
@@ -155,8 +179,10 @@ class TestList:
         assert ids(folder(*(f"{name}.jpg" for name in names)), list=str(tmp_path / "list.txt")) == names[:3]
 
     def test_the_deepest_trailing_path_wins(self, folder, tmp_path):
-        (tmp_path / "list.txt").write_text("/data/d/x.jpg\n")
-        assert ids(folder("x.jpg", "d/x.jpg"), list=str(tmp_path / "list.txt")) == ["d/x"]
+        root = folder("x.jpg", "d/x.jpg")
+        for line, id in {"/data/d/x.jpg": "d/x", "/x.jpg": "x", "./x": "x", "e/x.jpg": "x"}.items():
+            (tmp_path / "list.txt").write_text(line)
+            assert ids(root, list=str(tmp_path / "list.txt")) == [id]
 
     def test_a_name_that_could_be_two(self, folder, tmp_path):
         (tmp_path / "list.txt").write_text("x\n")

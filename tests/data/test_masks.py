@@ -1,6 +1,9 @@
 import io
 import os
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -133,6 +136,27 @@ def test_a_failure_leaves_the_old_mask(tmp_path, monkeypatch):
         write_mask(tmp_path / "a.png", MASK * 0)
     assert np.array_equal(read_mask(tmp_path / "a.png"), MASK)
     assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_a_kill_leaves_a_whole_mask(tmp_path):
+    """A process that writes one mask over and over is killed; what lies there is one of its masks."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from camkit.data.masks import write_mask\n"
+        "masks = [np.full((300, 400), value, np.uint8) for value in range(3)]\n"
+        "write_mask(Path(sys.argv[1]), masks[0]); print('started', flush=True)\n"
+        "while True: [write_mask(Path(sys.argv[1]), mask) for mask in masks]"
+    )
+    path = tmp_path / "a.png"
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(0.05)
+            writer.kill()
+        mask = read_mask(path)
+        assert mask.shape == (300, 400)
+        assert len(np.unique(mask)) == 1
+        assert [*find_masks(tmp_path)] == ["a"]
 
 
 class TestFind:

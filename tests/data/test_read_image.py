@@ -61,12 +61,14 @@ class TestModes:
         assert bits.mode == "1"
         assert np.array_equal(self.grey(saved(tmp_path / "b.png", bits)), (grey > 100) * 255)
 
-    @pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
+    @pytest.mark.parametrize("suffix", ["png", "tif", "ppm", "big-endian.tif"])
     def test_16_bits_are_scaled_not_clipped(self, tmp_path, suffix):
         values = (GRADIENT * 257).astype(np.uint16)
         path = tmp_path / f"a.{suffix}"
         if suffix == "ppm":
             path.write_bytes(b"P5 8 6 65535\n" + values.astype(">u2").tobytes())
+        elif suffix == "big-endian.tif":
+            saved(path, Image.frombytes("I;16B", (8, 6), values.astype(">u2").tobytes()))
         else:
             saved(path, values)
         assert np.array_equal(self.grey(path), np.rint(values / 257))

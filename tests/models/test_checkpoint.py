@@ -1,9 +1,14 @@
+import argparse
 import hashlib
 import json
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
@@ -69,6 +74,14 @@ def test_nested_dicts_are_unwrapped(tmp_path, state, expected, wrap):
     torch.testing.assert_close(logits(load(tmp_path, wrap(state))), expected)
 
 
+def test_a_head_with_a_name_of_its_own(tmp_path, state, expected):
+    named = {
+        key.replace("fc.", "head.fc.") if key.startswith("fc.") else f"backbone.{key}": value
+        for key, value in state.items()
+    }
+    torch.testing.assert_close(logits(load(tmp_path, named)), expected)
+
+
 def test_legacy_torch_files_and_safetensors(tmp_path, state, expected):
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     save_file(state, tmp_path / "new.safetensors")
@@ -79,15 +92,11 @@ def test_legacy_torch_files_and_safetensors(tmp_path, state, expected):
 def test_half_precision_becomes_float32_and_counters_are_optional(tmp_path, state, expected):
     halved = {key: value.half() for key, value in state.items() if not key.endswith("num_batches_tracked")}
     loaded = load(tmp_path, halved)
-    assert {parameter.dtype for parameter in loaded.module.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in loaded.network.parameters()} == {torch.float32}
     torch.testing.assert_close(logits(loaded), expected, rtol=0.05, atol=0.05)
 
 
 def test_what_training_programs_leave_beside_the_weights(tmp_path, state, expected):
-    import argparse
-
-    import numpy as np
-
     content = {"state_dict": state, "best": np.float64(0.5), "args": argparse.Namespace(lr=0.1, names=["a"])}
     torch.testing.assert_close(logits(load(tmp_path, content)), expected)
 
@@ -151,7 +160,7 @@ def test_grouped_and_wide_bottlenecks(tmp_path):
         if key.endswith("conv2.weight"):
             shapes[key] = (shape[0], shape[1] // 2, 3, 3)
     loaded = load(tmp_path, fill(shapes))
-    assert loaded.module.get_submodule("layer1.0.conv2").groups == 2
+    assert loaded.network.get_submodule("layer1.0.conv2").groups == 2
 
 
 SAVED = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3), "input_size": 240, "output_stride": 8}
@@ -186,8 +195,6 @@ def test_a_loaded_network_can_be_saved_again(tmp_path, state, expected):
 
 
 def test_own_checkpoints_keep_published_keys(tmp_path):
-    from safetensors.torch import load_file
-
     saved(tmp_path / "own")
     assert {key: tuple(value.shape) for key, value in load_file(tmp_path / "own").items()} == layouts.resnet(
         "resnet18", 3, 2
@@ -233,6 +240,33 @@ def test_damaged_descriptions(tmp_path, state, text, told):
     save_file(state, tmp_path / "own", metadata={"camkit": text})
     with pytest.raises(CheckpointError, match=told):
         load_classifier(tmp_path / "own")
+
+
+SAVING = """
+import sys
+from pathlib import Path
+import torch
+from camkit.models import zoo
+from camkit.models.checkpoint import save_classifier
+
+network = zoo.build("resnet18", 3, width=16)
+facts = {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2), "input_size": 240, "output_stride": 16}
+while True:
+    save_classifier(Path(sys.argv[1]), network, arch="resnet18", classes=("a", "b", "c"), **facts)
+    print("saved", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_saving_leaves_a_whole_checkpoint(tmp_path):
+    for attempt in range(3):
+        command = [sys.executable, "-c", SAVING, str(tmp_path / "own")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            for _ in range(attempt + 1):
+                assert process.stdout.readline() == b"saved\n"
+            time.sleep(0.003 * attempt)
+            process.kill()
+        assert load_classifier(tmp_path / "own").classes == ("a", "b", "c")
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):

@@ -60,6 +60,10 @@ def test_files_that_are_no_checkpoints(tmp_path, content, told):
 
 def test_missing_files_and_folders(tmp_path):
     assert "No such file" in refused(tmp_path / "nothing.pth")
+    with pytest.raises(CheckpointError):
+        load_classifier(tmp_path / ("long" * 100))
+    with pytest.raises(CheckpointError):
+        load_classifier(tmp_path / "null\0byte")
     assert "not a file" in refused(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "not a file" in refused(tmp_path / "pipe")
@@ -193,6 +197,11 @@ def test_checkpoints_of_other_programs_are_named(tmp_path):
     deeplab = layouts.resnet_trunk((3, 4, 6, 3), bottleneck=True, width=1, prefix="backbone.")
     deeplab |= {"classifier.0.convs.0.0.weight": (4, 32, 1, 1), "classifier.4.weight": (21, 4, 1, 1)}
     assert "segmentation" in refused_content(tmp_path, fill(deeplab))
+
+
+def test_vgg19_is_not_taken_for_vgg16(tmp_path):
+    deeper = tiny_state_dict("vgg16", width=1) | fill({f"features.{n}.weight": (8, 8, 3, 3) for n in (30, 32, 34)})
+    assert "no network camkit knows" in refused_content(tmp_path, deeper)
 
 
 def test_an_unknown_network_is_told_what_is_known(tmp_path):

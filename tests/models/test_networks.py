@@ -130,7 +130,7 @@ def test_what_methods_ask_of_a_classifier(tmp_path, arch):
         assert network.weight.shape == (7, grid.shape[1])
         torch.testing.assert_close(network.pool(grid), network.logits(x))
     assert network.logits(x).shape == (2, loaded.num_classes)
-    assert not loaded.module.training
+    assert not loaded.network.training
     seen = []
     hooks = [
         layer.register_forward_hook(lambda *_, name=name: seen.append(name)) for name, layer in network.layers.items()
@@ -170,7 +170,7 @@ def test_folding_reaches_vgg16_with_batch_norm(tmp_path):
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet38", "vgg16"])
 def test_gradients_reach_every_named_layer_through_relus_that_can_be_guided(tmp_path, arch):
-    network = load_classifier(tiny_checkpoint(tmp_path / "c.pth", arch, width=2)).module
+    network = load_classifier(tiny_checkpoint(tmp_path / "c.pth", arch, width=2)).network
     guided, outputs = [], {}
     for module in network.modules():
         if isinstance(module, nn.ReLU):
@@ -195,6 +195,15 @@ def test_fresh_networks_are_seeded_and_train():
     assert all(parameter.grad is not None for parameter in first.parameters())
 
 
+@pytest.mark.parametrize("arch", list(zoo.ARCHITECTURES))
+def test_signals_of_fresh_networks_neither_vanish_nor_explode(arch):
+    torch.manual_seed(0)
+    network = zoo.build(arch, 4, width=4).train()
+    with torch.no_grad():
+        spread = network.features(torch.randn(2, 3, 64, 64)).std()
+    assert 0.05 < spread < 50
+
+
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(UsageError, match="resnet38"):
         zoo.build("alexnet", 2)
@@ -211,7 +220,7 @@ def test_folding_leaves_norms_after_sums_alone():
 def test_a_width_is_read_from_the_shapes(tmp_path, arch):
     width = 3
     loaded = load_classifier(tiny_checkpoint(tmp_path / "c.pth", arch, classes=5, width=width))
-    first = next(module for module in loaded.module.modules() if isinstance(module, nn.Conv2d))
+    first = next(module for module in loaded.network.modules() if isinstance(module, nn.Conv2d))
     assert first.out_channels == width
     assert loaded.num_classes == 5
     assert layout_of(arch, 5, width)

@@ -60,12 +60,13 @@ def test_logits_and_maps_match_the_published_programs(oracle, oracles):
         x = torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
         with torch.inference_mode():
             maps, logits = _class_maps(loaded.network, x)
-            mirrored, _ = _class_maps(loaded.network, x.flip(-1))
         np.testing.assert_allclose(logits, outputs[f"{photo}_logits"], atol=2e-3)
         if f"{photo}_lowres_scale1" in outputs:
             np.testing.assert_allclose(maps, outputs[f"{photo}_lowres_scale1"], atol=2e-3)
             compared += 1
         if f"{photo}_lowres_scale1.0" in outputs:
+            with torch.inference_mode():
+                mirrored, _ = _class_maps(loaded.network, x.flip(-1))
             both = maps + mirrored[..., ::-1]
             np.testing.assert_allclose(both, outputs[f"{photo}_lowres_scale1.0"], atol=2e-3)
             compared += 1

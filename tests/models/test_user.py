@@ -115,26 +115,26 @@ def test_a_network_by_the_protocol(folder):
     assert loaded.network.weight.shape == (3, 4)
     assert loaded.network.features(X).shape == (1, 4, 10, 12)
     assert list(loaded.network.layers) == ["stem", "last"]
-    assert not loaded.module.training
-    torch.testing.assert_close(loaded.network.logits(X), loaded.module.network(X))
+    assert not loaded.network.training
+    torch.testing.assert_close(loaded.network.logits(X), loaded.network.network(X))
 
 
 def test_a_timm_like_network(folder):
     loaded = load_classifier(checkpoint(folder, names=("stem", "head_of_mine")), model="own_networks:Timm")
     assert (loaded.mean, loaded.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert list(loaded.network.layers) == ["stem"]
-    torch.testing.assert_close(loaded.network.logits(X), loaded.module.network(X))
+    torch.testing.assert_close(loaded.network.logits(X), loaded.network.network(X))
 
 
 def test_a_torchvision_like_network(folder):
     loaded = load_classifier(checkpoint(folder), model="own_networks:Stack")
-    torch.testing.assert_close(loaded.network.logits(X), loaded.module.network(X))
+    torch.testing.assert_close(loaded.network.logits(X), loaded.network.network(X))
 
 
 def test_own_logits_and_pooling_are_used(folder):
     loaded = load_classifier(checkpoint(folder), model="own_networks:OwnLogits")
-    torch.testing.assert_close(loaded.network.logits(X), loaded.module.network(X))
-    torch.testing.assert_close(loaded.network.pool(loaded.network.features(X)), loaded.module.network(X))
+    torch.testing.assert_close(loaded.network.logits(X), loaded.network.network(X))
+    torch.testing.assert_close(loaded.network.pool(loaded.network.features(X)), loaded.network.network(X))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""`python -m camkit` is `camkit`."""
+
+from camkit.cli.main import main
+
+main()

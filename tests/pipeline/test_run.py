@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camkit.errors import ImageError, InputError
+from camkit.pipeline.load import Failure, batches_by_size, load_ahead
+from camkit.pipeline.progress import Silent
+from camkit.pipeline.run import fold_records, map_records
+from camkit.types import Activation, Record, no_classes
+
+
+def record(id: str, size: tuple[int, int] = (4, 4)) -> Record:
+    return Record(id, size, image=np.zeros((*size, 3), np.uint8))
+
+
+class Kept:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.failed: dict[str, str] = {}
+
+    def write(self, activation: Activation) -> None:
+        self.written.append(activation.id)
+
+    def fail(self, id: str, message: str) -> None:
+        self.failed[id] = message
+
+
+def step(batch: Sequence[Record]) -> list[Activation]:
+    if any(r.id.startswith("bad") for r in batch):
+        raise ImageError("cannot be read")
+    if any(r.id.startswith("huge") for r in batch):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if any(r.id.startswith("bug") for r in batch):
+        raise IndexError("off by one")
+    return [Activation(r.id, np.zeros((0, 1, 1)), no_classes(), r.size) for r in batch]
+
+
+def test_loading_keeps_the_order_and_stays_ahead_by_a_bounded_number() -> None:
+    started: list[int] = []
+
+    def load(n: int) -> Record:
+        started.append(n)
+        time.sleep(0.001 * (n % 3))
+        return record(str(n))
+
+    loaded = load_ahead(range(50), load, workers=3)
+    for n, item in enumerate(loaded):
+        assert isinstance(item, Record)
+        assert item.id == str(n)
+        assert len(started) <= n + 3 + 2 + 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_exception_while_loading_surfaces(workers: int) -> None:
+    def load(n: int) -> Record:
+        if n == 3:
+            raise KeyError("a bug in the loader")
+        return record(str(n))
+
+    loaded = load_ahead(range(6), load, workers=workers)
+    assert [next(loaded) for _ in range(3)]
+    with pytest.raises(KeyError, match="a bug in the loader"):
+        next(loaded)
+
+
+def test_leaving_early_ends_the_threads() -> None:
+    loaded = load_ahead(range(1000), lambda n: record(str(n)), workers=4)
+    next(loaded)
+    loaded.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("camkit-load")]
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(1, 5), st.integers(1, 4))
+def test_batches_hold_one_size_and_lose_nothing(sizes: list[int], batch_size: int, waiting: int) -> None:
+    records = [record(str(n), (size + 1, 5)) for n, size in enumerate(sizes)]
+    held = 0
+    drawn: list[str] = []
+
+    def counted() -> Iterator[Record]:
+        nonlocal held
+        for r in records:
+            held += 1
+            yield r
+
+    for batch in batches_by_size(counted(), batch_size, waiting):
+        assert not isinstance(batch, Failure)
+        assert 1 <= len(batch) <= batch_size
+        assert len({r.size for r in batch}) == 1
+        assert held <= waiting * batch_size
+        held -= len(batch)
+        drawn.extend(r.id for r in batch)
+    assert sorted(drawn) == sorted(r.id for r in records)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_failures_are_recorded_by_id_and_the_rest_is_done(batch_size: int) -> None:
+    sink = Kept()
+    items = [record("a"), record("bad1"), Failure("gone", ImageError("no such file")), record("huge"), record("b")]
+    map_records(items, step, sink, progress=Silent(), batch_size=batch_size)
+    assert sorted(sink.written) == ["a", "b"]
+    assert sink.failed.keys() == {"bad1", "gone", "huge"}
+    assert sink.failed["bad1"] == "cannot be read"
+    assert "out of memory" in sink.failed["huge"]
+
+
+def test_on_error_stop_raises_the_first_failure_with_its_id() -> None:
+    sink = Kept()
+    with pytest.raises(ImageError, match="bad1: cannot be read"):
+        map_records([record("a"), record("bad1"), record("b")], step, sink, progress=Silent(), on_error="stop")
+    assert sink.written == ["a"]
+
+
+def test_a_bug_is_no_failure_of_an_image() -> None:
+    with pytest.raises(IndexError) as caught:
+        map_records([record("bug")], step, Kept(), progress=Silent())
+    assert "bug" in caught.value.__notes__[0]
+
+
+class Count:
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def update(self, r: Record) -> None:
+        if r.id == "bad":
+            raise InputError("of another size")
+        self.ids.append(r.id)
+
+    def compute(self) -> int:
+        return len(self.ids)
+
+
+def test_fold_gives_the_result_and_the_failures() -> None:
+    items = [record("a"), record("bad"), Failure("gone", ImageError("no such file")), record("b")]
+    assert fold_records(items, Count(), progress=Silent()) == (2, {"bad": "of another size", "gone": "no such file"})
+    with pytest.raises(InputError, match="bad: of another size"):
+        fold_records(items, Count(), progress=Silent(), on_error="stop")

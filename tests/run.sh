@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Sets up .venv where there is none, then checks style and types and runs every test. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/setup.sh dev
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/python -m pytest "$@"
