@@ -152,7 +152,7 @@ def test_named_layers():
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50", "resnet38"])
 def test_folding_changes_nothing_but_the_speed(tmp_path, arch):
     path = tiny_checkpoint(tmp_path / "c.pth", arch, width=4)
-    plain, folded = (load_classifier(path, for_inference=inference).module for inference in (False, True))
+    plain, folded = (load_classifier(path, for_inference=inference).network for inference in (False, True))
     expected = features(plain)
     norms = [sum(isinstance(module, nn.BatchNorm2d) for module in net.modules()) for net in (plain, folded)]
     assert norms[1] < norms[0]
@@ -162,7 +162,7 @@ def test_folding_changes_nothing_but_the_speed(tmp_path, arch):
 def test_folding_reaches_vgg16_with_batch_norm(tmp_path):
     torch.save(fill(layouts.vgg16(3, 2, norm=True)), tmp_path / "bn.pth")
     plain, folded = (
-        load_classifier(tmp_path / "bn.pth", for_inference=inference).module for inference in (False, True)
+        load_classifier(tmp_path / "bn.pth", for_inference=inference).network for inference in (False, True)
     )
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     np.testing.assert_allclose(features(folded), features(plain), rtol=1e-3, atol=1e-4)
