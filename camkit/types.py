@@ -1,16 +1,18 @@
-"""The two types that travel through camkit: a `Record` goes into a step, an `Activation` comes out."""
+"""The two types that travel, a `Record` into a step and an `Activation` out of it; and what a classifier is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 Size = tuple[int, int]
 """Height and width, in this order, in pixels."""
-
 
 
 def no_classes() -> np.ndarray:
@@ -52,3 +54,31 @@ class Record:
     classes: np.ndarray | None = None
     upstream: Activation | None = None
     truth: np.ndarray | None = None
+
+
+class Classifier(Protocol):
+    """All that methods may ask of a network: the zoo's, or a user's own."""
+
+    @property
+    def weight(self) -> Tensor:
+        """[C, D]: a 1×1 convolution of the features with it gives the class maps."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Of RGB in [0, 1]."""
+
+    @property
+    def std(self) -> tuple[float, float, float]: ...
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Named layers from the input up: residual stages, or every convolution of VGG16."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] normalised RGB → [B, D, h, w], before pooling."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        """[B, D, h, w] → logits [B, C]."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, C], as the classifier was trained."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 
-from camkit.methods.response import Classifier, network_input
+from camkit.methods.response import network_input, normalise, scale_pyramid, sum_responses
+from camkit.types import Classifier, Size
 
 
 def class_maps(features: torch.Tensor, weight: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -22,3 +26,19 @@ def cam(images: torch.Tensor, classes: torch.Tensor, classifier: Classifier) -> 
     """CAM as a response map: bind the classifier with `functools.partial`."""
     features = classifier.features(network_input(images, classifier))
     return class_maps(features, classifier.weight, classes).float()
+
+
+def multi_scale_cam(
+    images: torch.Tensor,
+    classes: torch.Tensor,
+    size: Size,
+    *,
+    classifier: Classifier,
+    scales: Sequence[float],
+    flip: bool = True,
+    multiple: int = 1,
+) -> torch.Tensor:
+    """CAM summed over scales and mirror images, each class divided by its maximum: → [B, C, *size] in [0, 1]."""
+    response = partial(cam, classifier=classifier)
+    pyramid = scale_pyramid(images, scales)
+    return normalise(sum_responses(response, pyramid, classes, size, flip=flip, multiple=multiple))

@@ -8,33 +8,15 @@ maps     [B, C, h, w], non-negative; zero where the class is −1
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 import torch
 
 from camkit.methods.resize import resize_maps, resize_photos, scaled_size
-from camkit.types import Size
+from camkit.types import Classifier, Size
 
 EPSILON = 1e-5
 
 ResponseMap = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-class Classifier(Protocol):
-    """All that a method asks of a network."""
-
-    @property
-    def weight(self) -> torch.Tensor: ...  # [C, D]
-
-    @property
-    def mean(self) -> tuple[float, float, float]: ...  # of RGB in [0, 1]
-
-    @property
-    def std(self) -> tuple[float, float, float]: ...
-
-    def features(self, x: torch.Tensor) -> torch.Tensor: ...  # [B, 3, H, W] → [B, D, h, w]
-
-    def logits(self, x: torch.Tensor) -> torch.Tensor: ...  # [B, 3, H, W] → [B, C]
 
 
 def network_input(images: torch.Tensor, classifier: Classifier) -> torch.Tensor:

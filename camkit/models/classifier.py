@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,34 +18,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
-
-
-class Classifier(Protocol):
-    """All that methods may ask of a network."""
-
-    @property
-    def weight(self) -> Tensor:
-        """[C, D]: a 1×1 convolution of the features with it gives the class maps."""
-
-    @property
-    def mean(self) -> Colour:
-        """Of RGB in [0, 1]."""
-
-    @property
-    def std(self) -> Colour: ...
-
-    @property
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Named layers from the input up: residual stages, or every convolution of VGG16."""
-
-    def features(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] normalised RGB → [B, D, h, w], before pooling."""
-
-    def pool(self, features: Tensor) -> Tensor:
-        """[B, D, h, w] → logits [B, C]."""
-
-    def logits(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] → [B, C], as the classifier was trained."""
 
 
 class Network(nn.Module):

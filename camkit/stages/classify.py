@@ -18,11 +18,10 @@ from camkit.stages.network import Network, describe_checkpoint, load_network, st
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
-from camkit.types import Activation, Record, no_classes
+from camkit.types import Activation, Classifier, Record, no_classes
 
 if TYPE_CHECKING:
     from camkit.data.labels import Labels
-    from camkit.methods.response import Classifier
 
 TextFormat = Literal["tsv", "jsonl"]
 
@@ -39,7 +38,7 @@ def classify(
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     classifier = loaded.network
-    classes = resolve_classes(inputs.classes, loaded.classes, len(classifier.weight))
+    classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
     selection = select(inputs, classes, need_labels=False)
     labels = resolve_labels(inputs, selection.images, classes)
     view = ViewSize.parse(resize, loaded.input_size)

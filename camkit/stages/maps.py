@@ -1,0 +1,157 @@
+"""The frame of every stage that turns photos into maps: what is left to a method is images and classes → maps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from camkit.errors import UsageError
+from camkit.pipeline.device import Device, choose_device, inference
+from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, select
+from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
+from camkit.store.provenance import stage
+from camkit.store.schema import Header
+from camkit.types import Activation, Classifier, Record, Size
+
+if TYPE_CHECKING:
+    import torch
+
+    from camkit.models.classifier import LoadedClassifier
+
+log = logging.getLogger("camkit")
+
+
+class MapMethod(Protocol):
+    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size] in [0, 1]."""
+
+    def __call__(self, images: torch.Tensor, classes: torch.Tensor, size: Size) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Grid:
+    """At which resolution maps are kept: one value per `stride` pixels, or every pixel (stride 1)."""
+
+    stride: int = 4
+
+    @classmethod
+    def parse(cls, size: str) -> Grid:
+        if size == "full":
+            return cls(1)
+        if not size.isdecimal() or not 1 <= int(size) <= 64:
+            raise UsageError(f"--size {size}: give full, or the stride of the maps in pixels (4 is the default)")
+        return cls(int(size))
+
+    def of(self, size: Size) -> Size:
+        return -(-size[0] // self.stride), -(-size[1] // self.stride)
+
+
+def write_maps(
+    command: str,
+    method: Callable[[LoadedClassifier], MapMethod],
+    parameters: Mapping[str, Any],
+    inputs: Inputs,
+    network: Network,
+    output: Output,
+    runtime: Runtime,
+    *,
+    resize: str | None,
+    size: str,
+) -> Summary:
+    """Write a method's maps of the classes present in every image.
+
+    parameters  the method's own, for the provenance
+    resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
+    size        resolution of the maps: `full`, or a stride in pixels
+    """
+    device = choose_device(runtime.device, runtime.precision)
+    grid = Grid.parse(size)
+    loaded = load_network(network, device)
+    selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
+    view = ViewSize.parse(resize, loaded.input_size)
+    shared: dict[str, Any] = {
+        "resize": str(view),
+        "size": size,
+        "dtype": output.dtype or "float16",
+        "output_stride": loaded.output_stride,
+        "precision": device.precision,
+    }
+    if selection.labels is None:
+        log.info("no labels given: the classes are those the classifier predicts")
+        shared["score_threshold"] = inputs.score_threshold
+    header = Header(
+        kind="maps",
+        classes=selection.classes,
+        image_root=str(selection.images.root.resolve()),
+        provenance=stage(
+            command,
+            {**parameters, **shared},
+            checkpoint=describe_checkpoint(loaded),
+            selection=selection.describe(),
+        ),
+    )
+    step = partial(
+        maps_of_batch,
+        method=method(loaded),
+        classifier=loaded.network,
+        device=device,
+        grid=grid,
+        score_threshold=inputs.score_threshold,
+    )
+    with open_output(output, header, selection.ids, selection.shard) as sink:
+        return write_activations(
+            sink,
+            selection.own_ids,
+            partial(load_photos, selection=selection, view=view, workers=runtime.workers),
+            step,
+            description=command,
+            runtime=runtime,
+            batch_size=device.batch_size(runtime.batch_size),
+        )
+
+
+def maps_of_batch(
+    batch: Sequence[Record],
+    *,
+    method: MapMethod,
+    classifier: Classifier,
+    device: Device,
+    grid: Grid,
+    score_threshold: float,
+) -> list[Activation]:
+    """A method's maps of photos of one size. Photos without labels get the classes the classifier predicts."""
+    size = grid.of(batch[0].size)
+    with inference(device):
+        images = stack_images(batch, device)
+        present = present_classes(batch, images, classifier, score_threshold)
+        table = stack_classes(present, device)
+        if table.shape[1] == 0:
+            maps = np.zeros((len(batch), 0, *size), np.float32)
+        else:
+            maps = method(images, table, size).float().cpu().numpy()
+    return [
+        Activation(record.id, values[: len(classes)], classes, record.size)
+        for record, values, classes in zip(batch, maps, present, strict=True)
+    ]
+
+
+def present_classes(
+    batch: Sequence[Record], images: torch.Tensor, classifier: Classifier, score_threshold: float
+) -> list[np.ndarray]:
+    """The classes of each photo: labelled, or where there is no label predicted."""
+    from camkit.methods.response import network_input
+
+    labelled = [record.classes for record in batch if record.classes is not None]
+    if len(labelled) == len(batch):
+        return labelled
+    scores = classifier.logits(network_input(images, classifier)).float().sigmoid().cpu().numpy()
+    return [
+        predicted_classes(row, score_threshold) if record.classes is None else record.classes
+        for record, row in zip(batch, scores, strict=True)
+    ]
