@@ -50,9 +50,29 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
         raise UsageError(f"--device {name}: this torch ({torch.__version__}) sees no CUDA device; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: only {torch.cuda.device_count()} CUDA device(s) here")
+    if device.type == "cpu":
+        keep_freed_memory()
     if precision == "auto":
         precision = "float32" if device.type == "cpu" else "tf32"
     return Device(device, precision)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the memory of large tensors instead of giving it back to the system after each layer.
+
+    Otherwise an eighth of a ResNet-50's time on a CPU goes into page faults. Larger blocks are still given back, or
+    memory would double with the widest networks. Other C libraries are left alone.
+    """
+    import ctypes
+
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(mmap_threshold, 1 << 26)
+    mallopt(trim_threshold, (1 << 31) - 1)
+    mallopt(top_pad, 64 << 20)
 
 
 @contextmanager

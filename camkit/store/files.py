@@ -23,6 +23,7 @@ from camkit.store.schema import (
     check_id,
 )
 
+METADATA_BYTES = 64 << 10  # as HDF5 counts; in fact it takes some twenty times as much
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LOOKALIKES = (
     (b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or .npz, perhaps)"),
@@ -56,7 +57,7 @@ def open_file(path: Path) -> h5py.File:
     if lookalike:
         raise StoreError(f"{path} is {lookalike}, not a camkit store.")
     try:
-        return h5py.File(path, "r", locking=False)
+        return _frugal(h5py.File(path, "r", locking=False))
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path} is truncated or damaged; copy it again or make it again.") from error
 
@@ -78,7 +79,16 @@ def parts_folder(out: Path) -> Path:
 
 
 def create_file(stream: BinaryIO | io.RawIOBase) -> h5py.File:
-    return h5py.File(stream, "w", libver=LIBVER)
+    return _frugal(h5py.File(stream, "w", libver=LIBVER))
+
+
+def _frugal(file: h5py.File) -> h5py.File:
+    """HDF5 remembers what it has read of each dataset, up to hundreds of megabytes; each is read once."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.max_size = config.initial_size = config.min_size = METADATA_BYTES
+    file.id.set_mdc_config(config)
+    return file
 
 
 def write_header(file: h5py.File, header: Header) -> None:

@@ -20,7 +20,7 @@ from camkit.store.parts import sync_folder, writing
 from camkit.store.schema import FAILURES, Header, Kind, folders_of, kind_of
 from camkit.types import Activation
 
-OPEN_FILES = 64
+OPEN_FILES = 8  # HDF5 keeps more than 1 MB for each
 
 
 class Sink(io.RawIOBase):
