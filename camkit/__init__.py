@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from camkit.pipeline.select import Inputs
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
-    from camkit.stages.evaluate import evaluate
+    from camkit.stages.evaluate import evaluate_predictions
     from camkit.stages.mask import mask
     from camkit.stages.network import Network
     from camkit.store.merge import merge_stores
@@ -36,7 +36,7 @@ _HOMES = {
     "Writer": "camkit.store.writer",
     "cam": "camkit.stages.cam",
     "classify": "camkit.stages.classify",
-    "evaluate": "camkit.stages.evaluate",
+    "evaluate_predictions": "camkit.stages.evaluate",
     "load_classifier": "camkit.models.checkpoint",
     "mask": "camkit.stages.mask",
     "merge_stores": "camkit.store.merge",
@@ -46,7 +46,7 @@ _HOMES = {
 
 __all__ = [
     "Activation", "Header", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime", "Summary",
-    "Writer", "cam", "classify", "evaluate", "load_classifier", "mask", "merge_stores", "open_store",
+    "Writer", "cam", "classify", "evaluate_predictions", "load_classifier", "mask", "merge_stores", "open_store",
     "save_classifier",
 ]  # fmt: skip
 

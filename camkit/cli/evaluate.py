@@ -101,12 +101,12 @@ def command(
     from camkit.errors import UsageError
     from camkit.evaluate.gates import check_gates
     from camkit.pipeline.output import Runtime
-    from camkit.stages.evaluate import evaluate
+    from camkit.stages.evaluate import evaluate_predictions
 
     if json and csv:
         raise UsageError("standard output takes one of --json and --csv")
     earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)
-    report, failures = evaluate(
+    report, failures = evaluate_predictions(
         stores or [],
         truth,
         Runtime(workers=workers, on_error=on_error.value),

@@ -43,7 +43,7 @@ class Predictions:
     read: Callable[[str], Activation | Failure]
 
 
-def evaluate(
+def evaluate_predictions(
     sources: Sequence[Path],
     truth: Path,
     runtime: Runtime = Runtime(),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tests.support.world import SIZES, draw_world
 
-
 # A process inherits the peak of the one it was forked from, and this one has torch in it: a lean one stands between.
 LAUNCHER = """
 import os, sys
