@@ -56,7 +56,7 @@ def load_photos(
             shrunk += 1
         yield record
     if shrunk:
-        log.info("%d photos larger than %s px were seen at that size (see --resize)", shrunk, view.longest)
+        log.info("photos larger than %s px were seen at that size (see --resize): %d", view.longest, shrunk)
 
 
 def load_photo(id: str, selection: Selection, view: ViewSize) -> Record | Failure:
