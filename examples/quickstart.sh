@@ -18,6 +18,7 @@ fi
 
 "$camkit" cam --ckpt "$checkpoint" --images "$images" --out "$out/cams.h5"
 "$camkit" evaluate "$out/cams.h5" --gt "$images" --curve "$out/curve.png"
-"$camkit" mask "$out/cams.h5" --png "$out/masks"
+threshold=$("$camkit" evaluate "$out/cams.h5" --gt "$images" --json -q | .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["threshold"])')
+"$camkit" mask "$out/cams.h5" --threshold "$threshold" --png "$out/masks"
 "$camkit" info "$out/cams.h5"
 echo "masks: $out/masks/   threshold curve: $out/curve.png"

@@ -109,7 +109,7 @@ OutputStride = Annotated[
     int | None,
     typer.Option(
         metavar="8|16|32",
-        help="Pixels per cell of the feature grid, by dilation. Default: as published.",
+        help="Pixels per cell of the feature grid, by dilation. Default: the checkpoint's own (8 or 16).",
         rich_help_panel=NETWORK,
         show_default=False,
     ),

@@ -23,6 +23,8 @@ class MaskFolder:
     def __init__(self, folder: Path, header: Header, *, overwrite: bool = False) -> None:
         self.folder, self.header = folder, header
         self.failures: dict[str, str] = {}
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file; PNGs go into a folder")
         memo = self._read_memo()
         if memo is not None and not overwrite:
             changed = difference(memo, header.provenance)
@@ -38,7 +40,9 @@ class MaskFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             memo = {"format": "camkit masks", "classes": self.header.classes, "provenance": self.header.provenance}
-            (self.folder / MEMO).write_text(json.dumps(memo, indent=1, ensure_ascii=False) + "\n")
+            temporary = self.folder / f"{MEMO}.tmp"
+            temporary.write_text(json.dumps(memo, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.replace(self.folder / MEMO)
         except OSError as error:
             raise OutputError(f"cannot write to {self.folder}: {error.strerror}; choose another folder") from error
         return self
@@ -67,7 +71,7 @@ class MaskFolder:
 
     def _read_memo(self) -> Mapping[str, Any] | None:
         try:
-            memo = json.loads((self.folder / MEMO).read_text())
+            memo = json.loads((self.folder / MEMO).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from camkit.data.classes import default_classes, read_classes
 from camkit.data.images import ImageSet, find_images
-from camkit.data.labels import Labels, find_labels, read_labels
+from camkit.data.labels import Labels, find_labels, missing_labels, read_labels
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
@@ -115,19 +115,11 @@ def resolve_labels(inputs: Inputs, images: ImageSet, classes: tuple[str, ...]) -
     else:
         labels = read_labels(inputs.labels, classes, ids)
     if labels is not None:
-        _check_coverage(labels, ids)
+        missing = missing_labels(labels, ids)
+        if missing:
+            raise LabelError(f"{missing}\nlabel them, or name the labelled ones with --list")
         log.info("labels: %s", labels.source)
     return labels
-
-
-def _check_coverage(labels: Labels, ids: Collection[str]) -> None:
-    missing = [id for id in ids if id not in labels.present]
-    if missing:
-        examples = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        raise LabelError(
-            f"{len(missing)} of {len(ids)} images have no labels in {labels.source} ({examples})\n"
-            "label them, or name the labelled ones with --list"
-        )
 
 
 def _labels_from_scores(path: Path, classes: tuple[str, ...], threshold: float) -> Labels:

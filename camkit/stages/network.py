@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from camkit.models.checkpoint import LoadedClassifier
 
 
+log = logging.getLogger("camkit")
+
+
 @dataclass(frozen=True)
 class Network:
     """Which classifier: a checkpoint, and where it does not say enough, its architecture or the user's own factory."""
@@ -32,6 +36,10 @@ def load_network(network: Network, device: Device) -> LoadedClassifier:
     from camkit.models.checkpoint import load_classifier
 
     loaded = load_classifier(network.ckpt, arch=network.arch, model=network.model, output_stride=network.output_stride)
+    stride = f", output stride {loaded.output_stride}" if loaded.output_stride else ""
+    log.info("classifier: %s, %d classes%s", loaded.arch, loaded.num_classes, stride)
+    if loaded.ignored:
+        log.debug("not needed in %s: %s", network.ckpt, ", ".join(loaded.ignored))
     loaded.network.to(device.torch_device)
     return loaded
 
