@@ -1,0 +1,130 @@
+"""Stores of every kind against the ground truth, end to end, against the slow reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camkit import Activation, Header, Writer, evaluate_predictions
+from camkit.data.masks import write_mask
+from camkit.errors import InputError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.types import no_classes
+from tests.reference import sweep as reference
+
+CLASSES = ("ant", "bee", "cat")
+SIZES = {"a": (9, 14), "b/c": (12, 8), "d": (10, 10), "e": (7, 7)}
+Make = Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+
+
+def present(rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.choice(3, rng.integers(0, 4), replace=False)).astype(np.int64)
+
+
+def maps(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    classes = present(rng)
+    values = rng.random((len(classes), -(-size[0] // 4), -(-size[1] // 4)))
+    return values.astype(np.float16).astype(np.float32), classes
+
+
+def signed(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    values, classes = maps(rng, size)
+    return (2 * values - 1).astype(np.float16).astype(np.float32), classes
+
+
+def probs(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    classes = present(rng)
+    values = rng.random((1 + len(classes), *size)) + 0.1
+    return (values / values.sum(axis=0)).astype(np.float16).astype(np.float32), classes
+
+
+def masks(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return rng.choice([0, 1, 2, 3, 255], size).astype(np.uint8), no_classes()
+
+
+def write_store(path: Path, kind: str, make: Make) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    made = {id: make(np.random.default_rng(n), size) for n, (id, size) in enumerate(SIZES.items())}
+    with Writer(path, Header(kind, CLASSES, ""), list(SIZES)) as writer:
+        for id, (values, classes) in made.items():
+            writer.write(Activation(id, values, classes, SIZES[id]))
+        writer.finish()
+    return made
+
+
+@pytest.fixture
+def truths(tmp_path: Path) -> dict[str, np.ndarray]:
+    """Ground truth in tmp_path/truth."""
+    rng = np.random.default_rng(9)
+    drawn = {id: rng.choice([0, 1, 2, 3, 255], size, p=[0.4, 0.2, 0.2, 0.1, 0.1]) for id, size in SIZES.items()}
+    for id, mask in drawn.items():
+        path = tmp_path / "truth" / f"{id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(path, mask.astype(np.uint8))
+    return {id: mask.astype(np.uint8) for id, mask in drawn.items()}
+
+
+def mean_iou(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
+    matrix, _, _ = reference.confusion(predictions, truths, len(CLASSES))
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - np.diag(matrix)
+    return float(np.mean([matrix[c, c] / union[c] for c in range(len(union)) if union[c]]))
+
+
+def test_maps_at_every_threshold_equal_a_mask_per_threshold(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    made = write_store(tmp_path / "maps.h5", "maps", maps)
+    report, failures = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth")
+    assert not failures
+    assert len(report.curve) == 100
+    slow = []
+    for point in report.curve:
+        predictions = [
+            reference.threshold_mask(upsample(values, SIZES[id]), classes, point.threshold, SIZES[id])
+            for id, (values, classes) in made.items()
+        ]
+        slow.append(mean_iou(predictions, list(truths.values())))
+    assert [point.miou for point in report.curve] == slow
+    assert report.miou == max(slow)
+    fixed, _ = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", thresholds=[report.threshold or 0])
+    assert fixed.miou == report.miou
+    assert fixed.threshold_choice == "fixed"
+    assert not fixed.curve
+
+
+def test_signed_scores_are_judged_as_seeds(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    made = write_store(tmp_path / "icd.h5", "signed", signed)
+    report, _ = evaluate_predictions([tmp_path / "icd.h5"], tmp_path / "truth", margins=[0.3])
+    assert [row.margin for row in report.seeds] == [0.0, 0.3]
+    for row in report.seeds:
+        seeds = [
+            reference.seed_mask(upsample(values, SIZES[id]), classes, row.margin, SIZES[id])
+            for id, (values, classes) in made.items()
+        ]
+        assert row.miou == mean_iou(seeds, list(truths.values()))
+    assert report.miou == report.seeds[0].miou
+    assert report.mean_average_precision is not None
+
+
+def test_probabilities_and_masks(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    made = write_store(tmp_path / "probs.h5", "probs", probs)
+    report, _ = evaluate_predictions([tmp_path / "probs.h5"], tmp_path / "truth")
+    predictions = [np.concatenate([[0], classes + 1])[values.argmax(axis=0)] for values, classes in made.values()]
+    assert report.miou == mean_iou(predictions, list(truths.values()))
+    made = write_store(tmp_path / "masks.h5", "masks", masks)
+    report, _ = evaluate_predictions([tmp_path / "masks.h5"], tmp_path / "truth")
+    assert report.miou == mean_iou([values for values, _ in made.values()], list(truths.values()))
+    assert 0.1 < report.undecided < 0.3
+
+
+def test_what_cannot_be_judged(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    write_store(tmp_path / "scores.h5", "scores", lambda rng, size: (rng.random(3).astype(np.float32), no_classes()))
+    with pytest.raises(UsageError, match="scores store says nothing about pixels"):
+        evaluate_predictions([tmp_path / "scores.h5"], tmp_path / "truth")
+    write_store(tmp_path / "maps.h5", "maps", maps)
+    with pytest.raises(InputError, match=r"no image in common.*a, b/c, d"):
+        evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth" / "b")
+    with pytest.raises(UsageError, match="a store knows its own"):
+        evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", classes="voc")
+    with pytest.raises(UsageError, match="ascending"):
+        evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", thresholds=[0.5, 0.2])
