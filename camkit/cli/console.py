@@ -80,19 +80,23 @@ def close_with(summary: Summary, name: Path | None = None) -> None:
     raise_for(summary.failures, summary.images, "run the same command again to try them again")
 
 
+def images(count: int) -> str:
+    return f"{count:,} image" if count == 1 else f"{count:,} images"
+
+
 def sentence(summary: Summary) -> str:
     computed = summary.images - summary.already
     if computed == 0 and summary.complete:
-        return f"already done, {summary.images} images"
+        return f"already done, {images(summary.images)}"
     kept = f", {summary.already} were already done" if summary.already else ""
     failed = f", {len(summary.failures)} failed" if summary.failures else ""
     waiting = "" if summary.complete else "; the last shard to finish writes the store"
-    return f"{computed} images in {duration(summary.seconds)}{kept}{failed}{waiting}"
+    return f"{images(computed)} in {duration(summary.seconds)}{kept}{failed}{waiting}"
 
 
-def raise_for(failures: Iterable[str], images: int, advice: str) -> None:
+def raise_for(failures: Iterable[str], total: int, advice: str) -> None:
     failed = sorted(failures)
     if not failed:
         return
     named = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
-    raise PartialFailure(f"{len(failed)} of {images} images failed: {named}\n{advice}")
+    raise PartialFailure(f"{len(failed)} of {images(total)} failed: {named}\n{advice}")

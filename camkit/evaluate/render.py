@@ -25,7 +25,7 @@ def render_table(report: Report, console: Console) -> None:
 
 def summary_lines(report: Report) -> Iterator[str]:
     """On what and how the figures were measured, and everything left out of them."""
-    yield f"{report.images:,} images" + _where(report)
+    yield f"{report.images:,} image{'' if report.images == 1 else 's'}" + _where(report)
     if report.threshold is not None:
         choice = f" ({report.threshold_choice})" if report.threshold_choice else ""
         yield f"threshold {report.threshold:g}{choice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A convolutional trunk, global average pooling and one linear layer called `head`."""
 
     head: nn.Linear
@@ -42,11 +43,13 @@ class Network(nn.Module):
         return self.head.out_features
 
     @property
+    @abstractmethod
     def layers(self) -> Mapping[str, nn.Module]:
-        raise NotImplementedError
+        """Named layers from the input up."""
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """[B, 3, H, W] normalised RGB → [B, D, h, w], before pooling."""
 
     def pool(self, features: Tensor) -> Tensor:
         return self.head(features.mean(dim=(2, 3)))

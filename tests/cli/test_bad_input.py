@@ -77,7 +77,7 @@ def test_a_huge_image_is_refused_before_it_is_decoded(world: World, tmp_path: Pa
     ihdr = b"\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x02\x00\x00\x00"
     (tmp_path / "photos" / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + ihdr + b"\0" * 4 + b"\0" * 100)
     result = camkit(*CAM, "--ckpt", world.ckpt, "--images", "photos", cwd=tmp_path)
-    check_error(result, 3, "1 of 1 images failed: bomb")
+    check_error(result, 3, "1 of 1 image failed: bomb")
 
 
 class Bomb:
