@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from camkit.errors import CheckpointError, OutputError
@@ -249,8 +249,9 @@ def save_classifier(
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(state, partial, metadata={"camkit": json.dumps(description)})
-        with partial.open("rb") as file:
+        with partial.open("wb") as file:  # safetensors' own save_file makes files that only their owner may read
+            file.write(save(state, metadata={"camkit": json.dumps(description)}))
+            file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except (OSError, SafetensorError) as error:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,3 +290,14 @@ def test_another_architecture_than_asked_for(tmp_path):
         load_classifier(path, arch="resnet18")
     with pytest.raises(UsageError, match="known are resnet38"):
         load_classifier(path, arch="lenet")
+
+
+def test_others_may_read_a_saved_checkpoint(tmp_path: Path) -> None:
+    network = zoo.build("resnet18", 3, width=8)
+    save_classifier(
+        tmp_path / "own.safetensors", network, arch="resnet18", classes=None, mean=network.mean, std=network.std,
+        input_size=None, output_stride=None,
+    )  # fmt: skip
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "own.safetensors").stat().st_mode == plain.stat().st_mode
