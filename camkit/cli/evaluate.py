@@ -100,12 +100,15 @@ def command(
     from camkit.cli.parse import baseline, fraction, numbers
     from camkit.errors import UsageError
     from camkit.evaluate.gates import check_gates
+    from camkit.evaluate.report import report_from
     from camkit.pipeline.output import Runtime
     from camkit.stages.evaluate import evaluate_predictions
 
     if json and csv:
         raise UsageError("standard output takes one of --json and --csv")
     earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)
+    if earlier is not None:
+        report_from(earlier)  # a file that is no report is told before the work, not after
     report, failures = evaluate_predictions(
         stores or [],
         truth,
@@ -115,10 +118,10 @@ def command(
         thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),
         margins=numbers("--margins", margins, low=0, high=1),
     )
+    print_report(report, "json" if json else "csv" if csv else "table")
     if curve is not None:
         from camkit.view.curve import draw_curve
 
         draw_curve(report.curve, curve)
-    print_report(report, "json" if json else "csv" if csv else "table")
     check_gates(report, min_miou=None if min_miou is None else fraction(min_miou), baseline=earlier, max_drop=points)
     raise_for(failures, report.images + len(failures), "the figures leave them out")

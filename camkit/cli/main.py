@@ -77,9 +77,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except CamkitError as error:
             leave(str(error), error.exit_code, debug)
         except KeyboardInterrupt:
-            leave("interrupted; what is done is kept, the same command continues", INTERRUPTED, debug)
+            leave("interrupted; the same command continues what was on its way to a file", INTERRUPTED, debug)
         except BrokenPipeError:
             leave("standard output was closed by its reader", OutputError.exit_code, debug)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            leave(f"{where}{error.strerror or error}", OutputError.exit_code, debug)
         except Exception as error:
             if debug:
                 raise
@@ -113,4 +116,5 @@ def interrupt(signal_number: int, frame: object) -> NoReturn:
 def main() -> None:
     # A batch system that takes its machine back sends SIGTERM: the part in hand is written, as on Ctrl-C.
     signal.signal(signal.SIGTERM, interrupt)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed by the shell (>&-)
     app()

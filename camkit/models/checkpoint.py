@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
-from camkit.errors import CheckpointError, OutputError
+from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
 from camkit.models.classifier import Colour, LoadedClassifier, Network, fold_batch_norms
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
@@ -47,6 +47,8 @@ def load_classifier(
     """
     ckpt = Path(ckpt)
     tensors, own = read_tensors(ckpt)
+    if model is not None and (arch is not None or output_stride is not None):
+        raise UsageError("--model brings a network of its own: --arch and --output-stride do not go with it")
     if model is not None:
         return _load_users(ckpt, model, tensors)
     description = _checked_description(ckpt, own) if own is not None else {}

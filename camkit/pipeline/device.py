@@ -40,11 +40,14 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
     import torch
 
     if name == "auto":
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        name = f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and torch.cuda.is_available():
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     try:
         device = torch.device(name)
     except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: this torch ({torch.__version__}) sees no CUDA device; use --device cpu")
@@ -52,8 +55,10 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
         raise UsageError(f"--device {name}: only {torch.cuda.device_count()} CUDA device(s) here")
     if device.type == "cpu":
         keep_freed_memory()
-    if precision == "auto":
-        precision = "float32" if device.type == "cpu" else "tf32"
+    if device.type == "cpu" and precision in ("auto", "tf32"):
+        precision = "float32"
+    elif precision == "auto":
+        precision = "tf32"
     return Device(device, precision)
 
 

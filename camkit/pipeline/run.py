@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar
 
-from camkit.errors import CamkitError, ImageError
+from camkit.errors import CamkitError, ImageError, StoreError
 from camkit.pipeline.load import Failure, batches_by_size
 from camkit.pipeline.progress import Progress
 from camkit.types import Activation, Record
@@ -47,11 +47,10 @@ def map_records(
     for batch in batches_by_size(records, batch_size):
         results = [batch] if isinstance(batch, Failure) else _run_step(step, batch)
         for result in results:
-            if isinstance(result, Activation):
-                sink.write(result)
-            else:
-                _report(result, on_error)
-                sink.fail(result.id, str(result.error))
+            failure = _write(sink, result) if isinstance(result, Activation) else result
+            if failure is not None:
+                _report(failure, on_error)
+                sink.fail(failure.id, str(failure.error))
             progress.advance()
 
 
@@ -78,23 +77,34 @@ def _run_step(step: Step, batch: Sequence[Record]) -> Sequence[Activation | Fail
     try:
         return step(batch)
     except Exception as error:
-        if len(batch) > 1 and _is_about_one_image(error):
-            return [result for record in batch for result in _run_step(step, [record])]
-        return [Failure(batch[0].id, _explain(error, batch))]
+        if not isinstance(error, CamkitError | MemoryError | RuntimeError):
+            error.add_note(f"while computing {', '.join(record.id for record in batch)}")
+            raise
+        failure = Failure(batch[0].id, _explain(error, batch[0]))
+    # Outside the block: the exception holds on to the failed batch's tensors.
+    if len(batch) == 1:
+        return [failure]
+    return [result for record in batch for result in _run_step(step, [record])]
 
 
-def _is_about_one_image(error: Exception) -> bool:
-    return isinstance(error, CamkitError) or _is_out_of_memory(error)
-
-
-def _explain(error: Exception, batch: Sequence[Record]) -> CamkitError:
+def _explain(error: Exception, record: Record) -> CamkitError:
+    """Of the errors of torch, which sees an image it cannot work on, the first line."""
     if isinstance(error, CamkitError):
         return error
+    height, width = record.size
     if _is_out_of_memory(error):
-        height, width = batch[0].size
         return ImageError(f"out of memory on an image of {width}x{height}; use a smaller --resize or fewer --scales")
-    error.add_note(f"while computing {', '.join(record.id for record in batch)}")
-    raise error
+    first_line = (str(error) or type(error).__name__).splitlines()[0]
+    return ImageError(f"the network fails on this image of {width}x{height}: {first_line}")
+
+
+def _write(sink: Sink, activation: Activation) -> Failure | None:
+    """A store refuses values that are not numbers: that is a failure of the image. A full disk is not."""
+    try:
+        sink.write(activation)
+    except StoreError as error:
+        return Failure(activation.id, error)
+    return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from camkit.errors import CamkitError, UsageError
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import is_pipe_or_file
 from camkit.store.pipe import receive_store
+from camkit.store.provenance import sha256_file, stage
 from camkit.store.reader import Reader, open_store
 from camkit.types import Record
 
@@ -36,6 +38,13 @@ def reads_standard_input(paths: Sequence[Path]) -> bool:
     if sys.stdin is not None and is_pipe_or_file(sys.stdin.fileno()):
         return True
     raise UsageError("which store? name it, or pipe it in from another camkit command")
+
+
+def history_of(store: Reader) -> Mapping[str, Any]:
+    """The store's provenance; of one made by hand, which has none, a digest of the file."""
+    if store.header.provenance:
+        return store.header.provenance
+    return stage("a store without a history", {"sha256": [sha256_file(path) for path in store.paths]})
 
 
 def name_of_input(paths: Sequence[Path]) -> str:

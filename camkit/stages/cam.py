@@ -39,7 +39,7 @@ def cam(
     def method(loaded: LoadedClassifier) -> MapMethod:
         from camkit.methods.cam import multi_scale_cam
 
-        multiple = PADDED_GRIDS.get(loaded.arch, 1) if size == "full" else 1
+        multiple = PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1
         return partial(multi_scale_cam, classifier=loaded.network, scales=tuple(scales), flip=flip, multiple=multiple)
 
     parameters = {"scales": [float(scale) for scale in scales], "flip": flip}

@@ -76,6 +76,8 @@ def scores_of_batch(batch: Sequence[Record], *, classifier: Classifier, device: 
 def score_lines(store: Reader, text: TextFormat, threshold: float) -> Iterator[str]:
     """One line per image: tsv is the id and the predicted classes, which `--labels` reads; jsonl has the scores too."""
     names = store.header.classes
+    if text == "tsv":
+        yield "id\tclasses"
     for activation in store:
         predicted = [names[c] for c in predicted_classes(activation.values, threshold)]
         if text == "tsv":
@@ -87,7 +89,7 @@ def score_lines(store: Reader, text: TextFormat, threshold: float) -> Iterator[s
 
 def precision_of(store: Reader, labels: Labels) -> tuple[float, np.ndarray]:
     """Mean average precision over the classes with positives, and that of each class [C] (nan without positives)."""
-    scores = np.stack([activation.values for activation in store])
+    scores = np.array([activation.values for activation in store]).reshape(len(store), len(store.header.classes))
     truth = np.zeros(scores.shape, dtype=np.int64)
     for row, id in zip(truth, store.ids, strict=True):
         row[list(labels.present[id])] = 1
@@ -117,5 +119,9 @@ def json_lines(store: Reader, labels: Labels | None) -> Iterator[str]:
             name: None if np.isnan(average) else float(average)
             for name, average in zip(store.header.classes, averages, strict=True)
         }
-        result |= {"labels": labels.source, "mean_average_precision": float(mean), "average_precision": known}
+        result |= {
+            "labels": labels.source,
+            "mean_average_precision": None if np.isnan(mean) else float(mean),
+            "average_precision": known,
+        }
     yield json.dumps(result, indent=2, ensure_ascii=False)

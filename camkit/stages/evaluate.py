@@ -87,7 +87,7 @@ def evaluate_predictions(
         sweep=measures.sweep,
         seeds=measures.seeds,
         missing_predictions=set(known) - set(predictions.ids),
-        missing_truth=set(predictions.ids) - set(masks),
+        missing_truth=set() if list else set(predictions.ids) - set(masks),
         split=list or "",
         truth=str(truth),
         sources=(predictions.source,),

@@ -92,17 +92,18 @@ def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]
     if not stage.get("command"):
         return
     label = "made by" if depth == 0 else "from"
-    parameters = ", ".join(f"{name}={_short(value)}" for name, value in stage.get("parameters", {}).items())
+    parameters = ", ".join(f"{name}={_short(value)}" for name, value in (stage.get("parameters") or {}).items())
     yield _line(label, f"camkit {stage['command']}" + (f" ({parameters})" if parameters else ""))
     checkpoint, selection = stage.get("checkpoint"), stage.get("selection")
     if checkpoint:
-        yield _line("", f"checkpoint {checkpoint['name']}, {checkpoint['arch']}, sha256 {checkpoint['sha256'][:12]}…")
+        digest = str(checkpoint.get("sha256"))[:12]
+        yield _line("", f"checkpoint {checkpoint.get('name')}, {checkpoint.get('arch')}, sha256 {digest}…")
     if selection and "labels" in selection:
         yield _line("", f"labels: {selection['labels']}")
-    versions = ", ".join(f"{name} {version}" for name, version in stage.get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in (stage.get("versions") or {}).items())
     if versions:
         yield _line("", f"with {versions}")
-    for parent in stage.get("parents", ()):
+    for parent in stage.get("parents") or ():
         yield from _provenance_lines(parent, depth + 1)
 
 
@@ -111,7 +112,11 @@ def _line(label: str, text: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return ",".join(f"{item:g}" for item in value) if isinstance(value, list) else str(value)
+    return (
+        ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+        if isinstance(value, list)
+        else str(value)
+    )
 
 
 def _size(count: int) -> str:

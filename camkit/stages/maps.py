@@ -77,7 +77,7 @@ def write_maps(
     view = ViewSize.parse(resize, loaded.input_size)
     shared: dict[str, Any] = {
         "resize": str(view),
-        "size": size,
+        "size": "full" if grid.stride == 1 else str(grid.stride),
         "dtype": output.dtype or "float16",
         "output_stride": loaded.output_stride,
         "precision": device.precision,

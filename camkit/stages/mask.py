@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,11 +15,14 @@ from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.mask_folder import MaskFolder
 from camkit.pipeline.output import Output, ResumableSink, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.run import Step
-from camkit.pipeline.upstream import open_input, stored_records
+from camkit.pipeline.select import shard_of_environment
+from camkit.pipeline.upstream import history_of, open_input, stored_records
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
+from camkit.store.schema import Header, shard_ids
 from camkit.types import Activation, Record, no_classes
+
+log = logging.getLogger("camkit")
 
 
 def mask(
@@ -40,17 +44,21 @@ def mask(
             kind="masks",
             classes=store.header.classes,
             image_root=store.header.image_root,
-            provenance=stage("mask", parameters, parents=[store.header.provenance]),
+            provenance=stage("mask", parameters, parents=[history_of(store)]),
         )
+        if store.failures:
+            log.warning("%d images had failed before and have no masks (camkit info --failures)", len(store.failures))
+        shard = shard_of_environment()
+        ids = shard_ids(store.ids, shard)
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
-            sinks = MaskFolder(png, header, overwrite=output.overwrite)
+            sinks = MaskFolder(png, header, ids, overwrite=output.overwrite)
         else:
-            sinks = open_output(output, header, store.ids)
+            sinks = open_output(output, header, store.ids, shard)
         with sinks as sink:
             return write_activations(
                 sink,
-                store.ids,
+                ids,
                 partial(stored_records, store=store),
                 step,
                 description="mask",

@@ -123,6 +123,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any], selection: bool) -> I
 
 def _checkpoint(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     if old.get("sha256") == new.get("sha256"):
+        if old.get("arch") != new.get("arch"):
+            yield f"the network was {old.get('arch')} and is now {new.get('arch')}"
         return
     names = [Path(str(one.get("name") or one.get("path") or "")).name for one in (old, new)]
     if all(names) and names[0] != names[1]:

@@ -336,7 +336,7 @@ def test_interrupted_runs_continue(world: World, tmp_path: Path, signal_number: 
     run.send_signal(signal_number)
     text = run.communicate(timeout=60)[1].decode()
     assert run.returncode == 130
-    assert text.strip().endswith("error: interrupted; what is done is kept, the same command continues")
+    assert text.strip().endswith("error: interrupted; the same command continues what was on its way to a file")
     assert (tmp_path / "out.h5.parts").exists()
 
 

@@ -170,10 +170,11 @@ def test_classify_scores_tags_and_average_precision(world: World, tmp_path: Path
     assert result.returncode == 0, said(result)
     assert b"mAP" in result.stdout
     tags = camkit("classify", *network, "--tsv", cwd=tmp_path).stdout.decode().splitlines()
-    assert [line.split("\t")[0] for line in tags] == list(world.ids)
+    assert tags[0] == "id\tclasses"
+    assert [line.split("\t")[0] for line in tags[1:]] == list(world.ids)
     lines = [json.loads(line) for line in camkit("classify", *network, "--jsonl", cwd=tmp_path).stdout.splitlines()]
     with open_store(tmp_path / "scores.h5") as store:
-        for activation, line, tag in zip(store, lines, tags, strict=True):
+        for activation, line, tag in zip(store, lines, tags[1:], strict=True):
             np.testing.assert_allclose(list(line["scores"].values()), activation.values, atol=1e-6)
             assert line["classes"] == tag.split("\t")[1:]
     report = json.loads(camkit("classify", *network, "--json", cwd=tmp_path).stdout)
@@ -235,3 +236,30 @@ def test_a_network_of_ones_own(world: World, tmp_path: Path) -> None:
     options = ("--ckpt", "mine.pth", "--model", "mine:build", "--images", world.root, "--out", "maps.h5")
     result = camkit("cam", *options, cwd=tmp_path)
     assert result.returncode == 0, said(result)
+
+
+def test_a_folder_of_pngs_is_one_run_and_nobody_elses(world: World, cams: Path, tmp_path: Path) -> None:
+    strange = tmp_path / "truth"
+    strange.mkdir()
+    (strange / "precious.png").write_bytes(b"drawn by hand")
+    for options in ((), ("--overwrite",)):
+        refused = camkit("mask", cams, "--png", "truth", *options, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "did not write" in said(refused)
+    assert (strange / "precious.png").read_bytes() == b"drawn by hand"
+    assert camkit("mask", cams, "--png", "masks", cwd=tmp_path).returncode == 0
+    (tmp_path / "masks" / "left over.png").write_bytes(b"of an earlier input")
+    assert camkit("mask", cams, "--png", "masks", "--threshold", "0.9", "--overwrite", cwd=tmp_path).returncode == 0
+    assert sorted(path.stem for path in (tmp_path / "masks").glob("*.png")) == list(world.ids)
+
+
+def test_other_photos_under_the_same_names_are_noticed(world: World, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 30), "olive").save(photos / "a.png")
+    options = ("cam", "--ckpt", world.ckpt, "--images", photos, "--out", "maps.h5", "--scales", "1")
+    assert camkit(*options, cwd=tmp_path).returncode == 0
+    Image.effect_noise((40, 30), 60).save(photos / "a.png")
+    changed = camkit(*options, cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "images or their labels changed" in said(changed)

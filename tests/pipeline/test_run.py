@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camkit.errors import ImageError, InputError
+from camkit.errors import ImageError, InputError, StoreError
 from camkit.pipeline.load import Failure, batches_by_size, load_ahead
 from camkit.pipeline.progress import Silent
 from camkit.pipeline.run import fold_records, map_records
@@ -28,6 +28,8 @@ class Kept:
         self.failed: dict[str, str] = {}
 
     def write(self, activation: Activation) -> None:
+        if activation.id == "nan":
+            raise StoreError("values are not finite")
         self.written.append(activation.id)
 
     def fail(self, id: str, message: str) -> None:
@@ -41,6 +43,8 @@ def step(batch: Sequence[Record]) -> list[Activation]:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
     if any(r.id.startswith("bug") for r in batch):
         raise IndexError("off by one")
+    if any(r.id.startswith("thin") for r in batch):
+        raise RuntimeError("Output size is too small\nand more")
     return [Activation(r.id, np.zeros((0, 1, 1)), no_classes(), r.size) for r in batch]
 
 
@@ -104,12 +108,21 @@ def test_batches_hold_one_size_and_lose_nothing(sizes: list[int], batch_size: in
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_failures_are_recorded_by_id_and_the_rest_is_done(batch_size: int) -> None:
     sink = Kept()
-    items = [record("a"), record("bad1"), Failure("gone", ImageError("no such file")), record("huge"), record("b")]
+    items = [
+        record("a"),
+        record("bad1"),
+        Failure("gone", ImageError("no such file")),
+        record("huge"),
+        record("thin"),
+        record("nan"),
+        record("b"),
+    ]
     map_records(items, step, sink, progress=Silent(), batch_size=batch_size)
     assert sorted(sink.written) == ["a", "b"]
-    assert sink.failed.keys() == {"bad1", "gone", "huge"}
+    assert sink.failed.keys() == {"bad1", "gone", "huge", "thin", "nan"}
     assert sink.failed["bad1"] == "cannot be read"
     assert "out of memory" in sink.failed["huge"]
+    assert sink.failed["thin"] == "the network fails on this image of 4x4: Output size is too small"
 
 
 def test_on_error_stop_raises_the_first_failure_with_its_id() -> None:
