@@ -107,20 +107,26 @@ class Writer:
                 self._parts.remove()
 
     def _begin(self, overwrite: bool) -> None:
-        if overwrite:
+        continuing = overwrite and self._was_overwriting()
+        if overwrite and not continuing:
             self._make_way()
-        elif self._is_finished():
+        elif not overwrite and self._is_finished():
             self._parts.remove_if_unused()
             return
         check_parts(self._parts, self.header, self.ids)
         with writing(self._parts.path):
             self._lock = self._parts.claim(self.shard)
             self._parts.forget_other_counts(self.shard[1])
-        self._parts.drop(self.shard, parts=overwrite)
+        self._parts.drop(self.shard, parts=overwrite and not continuing)
         if self._out.exists() and (not overwrite or self._keeps_others()):
             self._parts.add_store()
-        if not overwrite:
+        if not overwrite or continuing:
             self._take_stock()
+
+    def _was_overwriting(self) -> bool:
+        """True if the parts are of this very run: an earlier one with `overwrite`, interrupted, which goes on."""
+        alone = self.shard[1] == 1
+        return alone and bool(self._parts.files()) and shares_parts(self._parts, self.header, self.ids)
 
     def _make_way(self) -> None:
         """Remove old parts; where other shards of this run share them, only this shard's go, later."""

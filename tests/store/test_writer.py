@@ -286,3 +286,19 @@ def test_large_maps_are_cut_into_planes_and_join_the_same(tmp_path: Path) -> Non
         assert file["maps/x"].chunks == (1, 500, 500)
     with open_store(tmp_path / "a.h5") as reader:
         np.testing.assert_allclose(reader.read("y").values, values, atol=2**-12)
+
+
+def test_an_interrupted_overwrite_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    write(out, IDS, header(scales=[1]))
+    with suppress(KeyboardInterrupt), Writer(out, header(scales=[2]), IDS, overwrite=True, part_records=1) as writer:
+        writer.write(record(IDS[0]))
+        raise KeyboardInterrupt
+    with Writer(out, header(scales=[2]), IDS, overwrite=True) as writer:
+        assert writer.done == {IDS[0]}
+        for id in set(IDS) - writer.done:
+            writer.write(record(id))
+        assert writer.finish()
+    with open_store(out) as store:
+        assert store.header.provenance["parameters"]["scales"] == [2]
+        assert store.ids == tuple(sorted(IDS))
