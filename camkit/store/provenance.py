@@ -134,9 +134,10 @@ def _checkpoint(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
 
 
 def _selection(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    if (old.get("count"), old.get("sha256")) == (new.get("count"), new.get("sha256")):
-        return
-    yield f"the images or their labels changed ({old.get('count', 0)} then, {new.get('count', 0)} now)"
+    if old.get("images") != new.get("images"):
+        yield f"the images were in {old.get('images')} and are now in {new.get('images')}"
+    if (old.get("count"), old.get("sha256")) != (new.get("count"), new.get("sha256")):
+        yield f"the images or their labels changed ({old.get('count', 0)} then, {new.get('count', 0)} now)"
 
 
 def _parents(old: list[dict[str, Any]], new: list[dict[str, Any]], selection: bool) -> Iterator[str]:

@@ -253,13 +253,13 @@ def test_a_folder_of_pngs_is_one_run_and_nobody_elses(world: World, cams: Path, 
     assert sorted(path.stem for path in (tmp_path / "masks").glob("*.png")) == list(world.ids)
 
 
-def test_other_photos_under_the_same_names_are_noticed(world: World, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    Image.new("RGB", (40, 30), "olive").save(photos / "a.png")
-    options = ("cam", "--ckpt", world.ckpt, "--images", photos, "--out", "maps.h5", "--scales", "1")
-    assert camkit(*options, cwd=tmp_path).returncode == 0
-    Image.effect_noise((40, 30), 60).save(photos / "a.png")
-    changed = camkit(*options, cwd=tmp_path)
+def test_photos_of_the_same_names_in_another_folder_are_another_run(world: World, tmp_path: Path) -> None:
+    for folder, colour in (("one", "olive"), ("two", "navy")):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (40, 30), colour).save(tmp_path / folder / "a.png")
+    options = ("cam", "--ckpt", world.ckpt, "--out", "maps.h5", "--scales", "1", "--images")
+    assert camkit(*options, "one", cwd=tmp_path).returncode == 0
+    changed = camkit(*options, "two", cwd=tmp_path)
     assert changed.returncode == 2
-    assert "images or their labels changed" in said(changed)
+    assert "the images were in" in said(changed)
+    assert "already done" in said(camkit(*options, tmp_path / "one", cwd=tmp_path))
