@@ -37,6 +37,8 @@ def mask(
 
     threshold  of a maps store: a pixel is the class with the largest map where that is above, else background
     """
+    if output.out is not None and output.out.resolve() in [source.resolve() for source in sources]:
+        raise UsageError(f"{output.out} is both input and output; choose another --out")
     with open_input(sources) as store:
         step = step_for(store, threshold)
         parameters = {"threshold": threshold} if store.header.kind == "maps" else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camkit.errors import OutputError, StoreError, UsageError
+from camkit.store.files import SIGNATURE
 from camkit.store.parts import Parts
 from camkit.store.provenance import check_chain, plain, to_json
 from camkit.store.reader import Reader, different_run, open_store
@@ -20,6 +21,16 @@ def check_target(out: Path) -> None:
         raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out.")
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is not a regular file; choose another --out.")
+
+
+def check_replaceable(out: Path) -> None:
+    """UsageError unless what lies at `out` is HDF5: a typo must not cost a checkpoint or a photo."""
+    if not out.is_file():
+        return
+    with out.open("rb") as stream:
+        head = stream.read(len(SIGNATURE))
+    if head and head != SIGNATURE:
+        raise UsageError(f"{out} is no store, and --overwrite replaces stores only.\nChoose another --out.")
 
 
 def existing_store(out: Path, header: Header, ids: Sequence[str]) -> Reader | None:

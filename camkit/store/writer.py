@@ -19,7 +19,7 @@ from camkit.store.files import open_file
 from camkit.store.join import index_files, join_files, part_of
 from camkit.store.parts import Lock, Parts, writing
 from camkit.store.provenance import check_chain, plain, to_json
-from camkit.store.runs import check_parts, check_target, existing_store, shares_parts, shares_store
+from camkit.store.runs import check_parts, check_replaceable, check_target, existing_store, shares_parts, shares_store
 from camkit.store.schema import FAILURES, Header, check_classes, check_ids, kind_of, shard_ids
 from camkit.types import Activation
 
@@ -75,6 +75,8 @@ class Writer:
 
     def _start(self, overwrite: bool) -> None:
         check_target(self._out)
+        if overwrite:
+            check_replaceable(self._out)
         if not overwrite and self._is_finished():
             self._sweep()
             return

@@ -294,7 +294,12 @@ def test_outputs_that_cannot_be(world: World, good_store: Path, tmp_path: Path) 
     check_error(camkit("mask", good_store, "--png", "file", cwd=tmp_path), 4, "file")
     (tmp_path / "precious.h5").write_text("my thesis")
     check_error(camkit("mask", good_store, "--out", "precious.h5", cwd=tmp_path), 2, "precious.h5", "--overwrite")
+    forced = camkit("mask", good_store, "--out", "precious.h5", "--overwrite", cwd=tmp_path)
+    check_error(forced, 2, "precious.h5 is no store")
     assert (tmp_path / "precious.h5").read_text() == "my thesis"
+    check_error(
+        camkit("mask", good_store, "--out", good_store, "--overwrite", cwd=tmp_path), 2, "both input and output"
+    )
     check_error(camkit("mask", good_store, "--out", "m.h5", "--png", "m", cwd=tmp_path), 2, "not both")
 
 

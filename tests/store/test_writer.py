@@ -112,13 +112,15 @@ def test_versions_and_the_place_of_the_checkpoint_do_not_count(tmp_path: Path) -
         assert writer.finished
 
 
-def test_other_files_are_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_files_that_are_no_stores_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("precious")
     with pytest.raises(UsageError, match="not an HDF5 file"):
         Writer(tmp_path / "notes.txt", header(), IDS)
     assert (tmp_path / "notes.txt").read_text() == "precious"
     assert not (tmp_path / "notes.txt.parts").exists()
-    assert write(tmp_path / "notes.txt", IDS, overwrite=True)
+    with pytest.raises(UsageError, match="replaces stores only"):
+        write(tmp_path / "notes.txt", IDS, overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "precious"
     with pytest.raises(UsageError, match="regular file"):
         Writer(tmp_path, header(), IDS)
     with pytest.raises(OutputError, match="is no folder"):
