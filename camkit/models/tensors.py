@@ -88,7 +88,7 @@ def _check_archive(path: Path, size: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: the file is damaged or cut short; fetch it again") from error
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise CheckpointError(
