@@ -109,7 +109,7 @@ def adapt(state: State) -> State:
     renamed = rename(state, own)
     for layer, kernel in (("fc6.weight", 7), ("fc7.weight", 1)):
         weight = renamed.get(layer)
-        if weight is not None and weight.ndim == 2 and weight.shape[1] % kernel**2 == 0:
+        if weight is not None and weight.ndim == 2 and weight.numel() and weight.shape[1] % kernel**2 == 0:
             renamed[layer] = weight.reshape(len(weight), -1, kernel, kernel)
     return renamed
 
