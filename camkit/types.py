@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """Height and width, in this order, in pixels."""
+
+
+Pooling = Literal["average", "maximum"]
+"""How a classifier's scores at all positions become one score."""
 
 
 def no_classes() -> np.ndarray:

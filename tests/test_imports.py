@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "camkit"
 
 MAY_IMPORT = {
     "cli": {"stages", "pipeline", "evaluate", "view", "store"},
-    "stages": {"pipeline", "methods", "models", "store", "data", "evaluate"},
+    "stages": {"training", "pipeline", "methods", "models", "store", "data", "evaluate", "view"},
+    "training": {"pipeline", "methods", "models", "data"},
     "pipeline": {"store", "data"},
     "view": {"store", "evaluate"},
     "evaluate": set(),

@@ -9,15 +9,26 @@ from typing import Any
 from camkit.errors import InputError, UsageError
 
 
-def numbers(option: str, text: str, *, low: float, high: float) -> list[float]:
-    """'1,0.5,1.5' → [1.0, 0.5, 1.5], each within low … high."""
+def numbers(option: str, text: str, *, low: float, high: float, count: int | None = None) -> list[float]:
+    """'1,0.5,1.5' → [1.0, 0.5, 1.5], each within low … high; `count` of them, if that is given."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"{option} {text}: give numbers with commas between them") from None
     if not all(low <= value <= high for value in values):
         raise UsageError(f"{option} {text}: values must lie in {low:g} … {high:g}")
+    if count is not None and len(values) != count:
+        raise UsageError(f"{option} {text}: give {count} numbers with a comma between them")
     return values
+
+
+def side(option: str, text: str, nothing: str) -> int | None:
+    """A number of pixels, or the word for leaving it as it is → None."""
+    if text == nothing:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"{option} {text}: give a number of pixels, or {nothing}")
+    return int(text)
 
 
 def fraction(value: float) -> float:

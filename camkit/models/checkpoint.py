@@ -17,12 +17,15 @@ from torch import nn
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
-from camkit.models.classifier import Colour, LoadedClassifier, Network, fold_batch_norms
+from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network, fold_batch_norms
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
+from camkit.types import Pooling
 
 FORMAT_VERSION = 1
+FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
+PACKAGED = {"toy": Path(__file__).with_name("toy.safetensors")}
 ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 OTHER_NETWORKS = {
     r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",
@@ -41,11 +44,12 @@ def load_classifier(
 ) -> LoadedClassifier:
     """Read a checkpoint, find out what it is (unless `arch` says), and build the network around its weights.
 
+    ckpt            a file, or `toy`: the classifier of the toy world that comes with camkit
     model           `package.module:factory` of a network of the user's own
     output_stride   default: what the checkpoint records, else the network's own (16 for residual networks)
     for_inference   fold batch norms and order the weights for speed; False to train or save the network again
     """
-    ckpt = Path(ckpt)
+    ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
     if model is not None and (arch is not None or output_stride is not None):
         raise UsageError("--model brings a network of its own: --arch and --output-stride do not go with it")
@@ -56,6 +60,7 @@ def load_classifier(
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
     network.mean = description.get("mean", network.mean)
     network.std = description.get("std", network.std)
+    network.pooling = description.get("pooling", network.pooling)
     if for_inference:
         fold_batch_norms(network)
     if for_inference and network.channels_last:
@@ -72,7 +77,48 @@ def load_classifier(
         sha256=_digest(ckpt),
         output_stride=network.output_stride,
         ignored=ignored,
+        pooling=network.pooling,
     )
+
+
+def packaged(ckpt: Path) -> Path:
+    """The file behind the name of a checkpoint that comes with camkit; a file of that name goes first."""
+    ckpt = Path(ckpt)
+    return ckpt if ckpt.exists() else PACKAGED.get(str(ckpt), ckpt)
+
+
+def load_start(
+    ckpt: Path,
+    classes: Sequence[str],
+    *,
+    arch: str | None = None,
+    output_stride: int | None = None,
+) -> tuple[Network, str, bool]:
+    """A network to train further, its architecture, and whether the checkpoint's linear layer was kept.
+
+    It is kept where it has the same classes; else, or where there is none, a fresh one takes its place.
+    """
+    ckpt = packaged(ckpt)
+    tensors, own = read_tensors(ckpt)
+    description = _checked_description(ckpt, own) if own is not None else {}
+    name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    head, known = state.get("head.weight"), description.get("classes")
+    keep = head is not None and len(head) == len(classes) and (known is None or tuple(known) == tuple(classes))
+    if not keep:
+        state = _with_fresh_head(ckpt, name, state, len(classes))
+    network, _ = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
+    network.mean = description.get("mean", network.mean)
+    network.std = description.get("std", network.std)
+    return network, name, keep
+
+
+def _with_fresh_head(path: Path, name: str, state: State, num_classes: int) -> State:
+    fresh = {**state, "head.weight": torch.empty(num_classes, 1)}
+    inputs = _empty_network(path, name, fresh, None).head.in_features
+    fresh["head.weight"] = torch.empty(num_classes, inputs).normal_(std=FRESH_DEVIATION)
+    if "head.bias" in fresh:
+        fresh["head.bias"] = torch.zeros(num_classes)
+    return fresh
 
 
 def _load_users(ckpt: Path, model: str, tensors: State) -> LoadedClassifier:
@@ -169,6 +215,7 @@ def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
         "std": _colour(path, "std", own.get("std")),
         "input_size": _optional_size(path, "input_size", own.get("input_size")),
         "output_stride": _optional_size(path, "output_stride", own.get("output_stride")),
+        "pooling": _pooling(path, own.get("pooling", "average")),
     }
 
 
@@ -179,6 +226,12 @@ def _colour(path: Path, name: str, value: Any) -> Colour:
     if not sound or (name == "std" and min(value) == 0):
         raise CheckpointError(f"{path}: its {name} is {value!r}; three numbers in [0, 1] are needed")
     return (float(value[0]), float(value[1]), float(value[2]))
+
+
+def _pooling(path: Path, name: Any) -> Pooling:
+    if name not in POOLINGS:
+        raise CheckpointError(f"{path}: its pooling is {name!r}; known are {' and '.join(POOLINGS)}")
+    return name
 
 
 def _optional_size(path: Path, name: str, value: Any) -> int | None:
@@ -243,6 +296,7 @@ def save_classifier(
         "std": list(std),
         "input_size": input_size,
         "output_stride": output_stride,
+        "pooling": network.pooling,
         "extra": dict(extra or {}),
     }
     state = {

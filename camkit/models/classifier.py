@@ -6,23 +6,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from camkit.errors import UsageError
+from camkit.types import Pooling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 class Network(nn.Module, ABC):
-    """A convolutional trunk, global average pooling and one linear layer called `head`."""
+    """A convolutional trunk and one linear layer called `head`, pooled over all positions."""
 
     head: nn.Linear
     published: ClassVar[tuple[tuple[str, str], ...]]  # how own keys start → how published keys do
@@ -33,6 +36,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.mean: Colour = IMAGENET_MEAN
         self.std: Colour = IMAGENET_STD
+        self.pooling: Pooling = "average"
 
     @property
     def weight(self) -> Tensor:
@@ -52,7 +56,10 @@ class Network(nn.Module, ABC):
         """[B, 3, H, W] normalised RGB → [B, D, h, w], before pooling."""
 
     def pool(self, features: Tensor) -> Tensor:
-        return self.head(features.mean(dim=(2, 3)))
+        """[B, D, h, w] → logits [B, C]: of the mean feature, or the largest score of any position."""
+        if self.pooling == "average":
+            return self.head(features.mean(dim=(2, 3)))
+        return F.conv2d(features, self.head.weight[:, :, None, None], self.head.bias).amax(dim=(2, 3))
 
     def logits(self, x: Tensor) -> Tensor:
         return self.pool(self.features(x))
@@ -108,6 +115,17 @@ class LoadedClassifier:
     sha256: str
     output_stride: int | None  # None: a network of the user's own
     ignored: tuple[str, ...] = ()  # keys of the checkpoint that class maps do not need
+    pooling: Pooling = "average"
+
+
+def trains_channels_last(network: Network) -> bool:
+    """Whether that order of the weights is the faster one to train in, and sound.
+
+    For strided 1×1 convolutions of few channels oneDNN's gradient of the weights writes beyond its memory.
+    """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    unsound = any(c.kernel_size == (1, 1) and c.stride != (1, 1) and c.in_channels < 16 for c in convolutions)
+    return network.channels_last and not unsound
 
 
 def fold_batch_norms(network: nn.Module) -> None:

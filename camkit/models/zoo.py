@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import resnet, resnet38, vgg
+from camkit.models import resnet, resnet38, toy, vgg
 from camkit.models.classifier import Network, Shapes
 from camkit.models.state import State
 
@@ -24,6 +24,7 @@ class Architecture:
     fits: Callable[[Shapes], bool]  # tells relatives apart by the trunk's shapes, in the network's own keys
     from_shapes: Builder
     from_scratch: Callable[[int, int, int | None], Network]  # classes, width of the first convolution, output stride
+    width: int = 64  # as published
 
 
 def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) -> Architecture:
@@ -57,6 +58,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
     "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
     "vgg16": Architecture("features.28.weight", vgg.HEADS, vgg.adapt, vgg.fits, vgg.from_shapes, _vgg_for_maps),
+    "toy": Architecture(
+        "block4.conv2.weight", ("head",), toy.adapt, toy.fits, toy.from_shapes, toy.ToyNet, width=toy.WIDTH
+    ),
 }
 
 
@@ -66,9 +70,10 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build(arch: str, num_classes: int, *, width: int = 64, output_stride: int | None = None) -> Network:
+def build(arch: str, num_classes: int, *, width: int | None = None, output_stride: int | None = None) -> Network:
     """A network with fresh weights, in training mode. `width`: channels of the first convolution."""
-    network = architecture(arch).from_scratch(num_classes, width, output_stride)
+    known = architecture(arch)
+    network = known.from_scratch(num_classes, width or known.width, output_stride)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -81,15 +81,24 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def inference(device: Device) -> Iterator[None]:
-    """No gradients, and the chosen precision, for the time of the block."""
+def arithmetic(device: Device) -> Iterator[None]:
+    """The chosen precision, for the time of the block."""
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = device.precision != "float32"
     autocast = torch.autocast(device.torch_device.type, torch.bfloat16, enabled=device.precision == "bfloat16")
     try:
-        with torch.inference_mode(), autocast:
+        with autocast:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+
+
+@contextmanager
+def inference(device: Device) -> Iterator[None]:
+    """The chosen precision and no gradients, for the time of the block."""
+    import torch
+
+    with arithmetic(device), torch.inference_mode():
+        yield

@@ -12,6 +12,7 @@ from camkit.errors import CamkitError
 from camkit.types import Record, Size
 
 Request = TypeVar("Request")
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class Failure:
 
 
 def load_ahead(
-    requests: Iterable[Request], load: Callable[[Request], Record | Failure], *, workers: int
-) -> Iterator[Record | Failure]:
-    """Load in threads, in the order of the requests, at most `workers + 2` ahead of the consumer.
+    requests: Iterable[Request], load: Callable[[Request], Loaded], *, workers: int, ahead: int = 2
+) -> Iterator[Loaded]:
+    """Load in threads, in the order of the requests, at most `workers + ahead` before the consumer asks.
 
     Pillow and NumPy let go of the interpreter lock while they decode, so threads suffice. Requests are drawn in the
     caller's thread: that is where stores are read. An exception other than a `Failure` surfaces at its turn.
@@ -33,12 +34,12 @@ def load_ahead(
     if workers <= 0:
         yield from map(load, requests)
         return
-    pending: deque[Future[Record | Failure]] = deque()
+    pending: deque[Future[Loaded]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="camkit-load")
     try:
         for request in requests:
             pending.append(pool.submit(load, request))
-            if len(pending) > workers + 2:
+            if len(pending) > workers + ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from camkit.data.images import image_size, read_image
+from camkit.defaults import LARGEST_SIDE
 from camkit.errors import CamkitError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.select import Selection
 from camkit.types import Record
 
 log = logging.getLogger("camkit")
-
-LARGEST_SIDE = 1000
 
 
 @dataclass(frozen=True)

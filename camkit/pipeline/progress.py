@@ -26,8 +26,8 @@ class Silent:
 class Lines:
     """A log line every half minute: what a batch job's log wants."""
 
-    def __init__(self, description: str, total: int) -> None:
-        self.description, self.total, self.count = description, total, 0
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.description, self.total, self.unit, self.count = description, total, unit, 0
         self.start = self.last = time.monotonic()
 
     def advance(self) -> None:
@@ -36,20 +36,20 @@ class Lines:
         if now - self.last < SECONDS_BETWEEN_LINES:
             return
         self.last = now
-        per_image = (now - self.start) / self.count
-        left = (self.total - self.count) * per_image
+        per_unit = (now - self.start) / self.count
+        left = (self.total - self.count) * per_unit
         log.info(
-            "%s: %d of %d images, %.2f s each, %s left",
-            self.description, self.count, self.total, per_image, duration(left),
+            "%s: %d of %d %s, %.2f s each, %s left",
+            self.description, self.count, self.total, self.unit, per_unit, duration(left),
         )  # fmt: skip
 
 
 @contextmanager
-def show_progress(description: str, total: int) -> Iterator[Progress]:
+def show_progress(description: str, total: int, unit: str = "images") -> Iterator[Progress]:
     if not log.isEnabledFor(logging.INFO):
         yield Silent()
     elif not sys.stderr.isatty():
-        yield Lines(description, total)
+        yield Lines(description, total, unit)
     else:
         with _bar(description, total) as bar:
             yield bar

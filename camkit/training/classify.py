@@ -1,0 +1,97 @@
+"""What training a classifier on image-level labels adds to the loop: samples, loss, judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from camkit.data.images import read_image
+from camkit.errors import CamkitError
+from camkit.methods.response import network_input
+from camkit.methods.split import Box
+from camkit.models.classifier import Colour, Network
+from camkit.pipeline.device import Device
+from camkit.pipeline.load import Failure
+from camkit.training.augment import draw_geometry, jitter_colours
+from camkit.training.recipe import Augmentation
+
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photo, or a patch of one, and the classes its labels name."""
+
+    id: str
+    path: Path
+    present: tuple[int, ...]
+    box: Box | None = None
+
+
+class Sample(NamedTuple):
+    photo: np.ndarray  # [h, w, 3] uint8
+    target: np.ndarray  # [C] float32 of 0 and 1
+
+
+class Batch(NamedTuple):
+    images: Tensor  # [B, 3, H, W] float32 in [0, 255]
+    targets: Tensor  # [B, C]
+
+
+def load_sample(
+    item: Item, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int, fill: tuple[int, int, int]
+) -> Sample | Failure:
+    try:
+        photo, _ = read_image(item.path)
+    except CamkitError as error:
+        return Failure(item.id, error)
+    if item.box is not None:
+        top, left, bottom, right = item.box
+        photo = photo[top:bottom, left:right]
+    geometry = draw_geometry((photo.shape[0], photo.shape[1]), augmentation, rng)
+    photo = jitter_colours(geometry.warp(photo, fill=fill), augmentation.jitter, rng)
+    target = np.zeros(num_classes, np.float32)
+    target[list(item.present)] = 1
+    return Sample(photo, target)
+
+
+def mean_colour(mean: Colour) -> tuple[int, int, int]:
+    """What becomes 0 in the network's input."""
+    red, green, blue = (round(255 * value) for value in mean)
+    return red, green, blue
+
+
+def collate(
+    samples: Sequence[Sample], *, device: Device, fill: tuple[int, int, int], channels_last: bool = False
+) -> Batch:
+    """Photos of several sizes are filled up to the largest, slivers to what every network can see."""
+    height = max(SMALLEST_SIDE, *(sample.photo.shape[0] for sample in samples))
+    width = max(SMALLEST_SIDE, *(sample.photo.shape[1] for sample in samples))
+    photos = np.empty((len(samples), height, width, 3), np.uint8)
+    photos[:] = fill
+    for canvas, sample in zip(photos, samples, strict=True):
+        canvas[: sample.photo.shape[0], : sample.photo.shape[1]] = sample.photo
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    images = torch.from_numpy(photos).to(device.torch_device).permute(0, 3, 1, 2)
+    targets = torch.from_numpy(np.stack([sample.target for sample in samples]))
+    return Batch(images.float().contiguous(memory_format=order), targets.to(device.torch_device))
+
+
+def losses(network: nn.Module, batch: Batch, epochs_done: float) -> dict[str, Tensor]:
+    """Binary cross entropy of every class, averaged over classes and photos."""
+    assert isinstance(network, Network)
+    logits = network.logits(network_input(batch.images, network))
+    return {"classification": F.binary_cross_entropy_with_logits(logits.float(), batch.targets)}
+
+
+def validation_loss(scores: np.ndarray, truth: np.ndarray) -> float:
+    """The same loss, of sigmoid scores [N, C] against truth [N, C] of 0 and 1."""
+    chances = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).mean())

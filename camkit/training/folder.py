@@ -1,0 +1,161 @@
+"""What lies on disk while a network trains, in `<out>.training`, and how it becomes the result.
+
+run.json          which run this is
+state.pt          all that the next step depends on
+best, last        checkpoints (`best.safetensors`, `last.safetensors`)
+curve.csv, .png   what was measured after each epoch
+
+At the end the best checkpoint becomes `out`; the last one, and the curve, lie beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from camkit.errors import CheckpointError, OutputError, UsageError
+from camkit.models.tensors import read_tensors
+from camkit.store.parts import Lock, write_atomically, writing
+from camkit.store.provenance import difference, plain
+
+History = list[dict[str, float | None]]
+SUFFIX = ".safetensors"
+
+
+class TrainingFolder:
+    def __init__(self, out: Path) -> None:
+        if out.suffix != SUFFIX:
+            raise UsageError(f"--out {out}: checkpoints are written as {SUFFIX}; give a name that ends so")
+        if not out.parent.is_dir():
+            raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out")
+        self.out = out
+        self.path = out.with_name(out.name + ".training")
+        self.best, self.last = self.path / f"best{SUFFIX}", self.path / f"last{SUFFIX}"
+        self._state = self.path / "state.pt"
+        self._lock: Lock | None = None
+
+    @property
+    def results(self) -> dict[Path, Path]:
+        """What becomes of what, the checkpoint last: where it is, all is done."""
+        beside = self.out.with_suffix("")
+        return {
+            self.path / "curve.csv": beside.with_name(beside.name + ".curve.csv"),
+            self.path / "curve.png": beside.with_name(beside.name + ".curve.png"),
+            self.last: beside.with_name(beside.name + f".last{SUFFIX}"),
+            self.best: self.out,
+        }
+
+    def is_finished(self, run: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """True if `out` is the result of this very run; UsageError if it is anything else, unless to be replaced."""
+        if not self.out.exists():
+            return False
+        written = _provenance_of(self.out)
+        if written is None:
+            raise UsageError(
+                f"{self.out} is no checkpoint that camkit trained, and is not replaced: choose another --out"
+            )
+        found = difference(written, run)
+        if found is None:
+            return True
+        if overwrite:
+            return False
+        raise UsageError(
+            f"{self.out} was made by another run: {found}\nchoose another --out, or replace it with --overwrite"
+        )
+
+    def begin(self, run: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Make the folder, or enter the one of this very run that was interrupted. Only one process may."""
+        with writing(self.path):
+            self.path.mkdir(exist_ok=True)
+            try:
+                self._lock = Lock(self.path / "lock", wait=False)
+            except BlockingIOError:
+                raise OutputError(f"{self.out} is being trained by another process; wait for it to end") from None
+        found = self._other_run(run)
+        if found and not overwrite:
+            self.release()
+            raise UsageError(
+                f"{self.path} holds an unfinished training: {found}\n"
+                "run that command to its end, choose another --out, or begin anew with --overwrite"
+            )
+        if found:
+            self._clear()
+        with writing(self.path):
+            write_atomically(self.path / "run.json", json.dumps(plain(run), sort_keys=True).encode())
+
+    def _other_run(self, run: Mapping[str, Any]) -> str | None:
+        try:
+            return difference(json.loads((self.path / "run.json").read_bytes()), run)
+        except FileNotFoundError:
+            return "of unknown origin" if self._state.exists() else None
+        except (OSError, ValueError, TypeError, AttributeError):
+            return "its run.json cannot be read"
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` saved last, None at the beginning."""
+        if not self._state.exists():
+            return None
+        try:
+            return torch.load(self._state, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises anything for a damaged file
+            raise CheckpointError(
+                f"{self._state}: cannot be read: {str(error).splitlines()[0]}\nbegin anew with --overwrite"
+            ) from error
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        unfinished = self._state.with_suffix(".tmp")
+        with writing(self._state):
+            with unfinished.open("wb") as stream:
+                torch.save(dict(state), stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            unfinished.replace(self._state)
+
+    def write_history(self, history: History) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(history[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        path = self.path / "curve.csv"
+        with writing(path):
+            write_atomically(path, text.getvalue().encode())
+
+    def publish(self) -> None:
+        """Copy, not move: after a kill in between it is done again."""
+        for made, result in self.results.items():
+            with writing(result):
+                if made.exists():
+                    write_atomically(result, made.read_bytes())
+        self.remove()
+
+    def remove(self) -> None:
+        if self.path.is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _clear(self) -> None:
+        for name in ("state.pt", "best" + SUFFIX, "last" + SUFFIX, "curve.csv", "curve.png", "run.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def _provenance_of(checkpoint: Path) -> Mapping[str, Any] | None:
+    try:
+        _, own = read_tensors(checkpoint)
+    except CheckpointError:
+        return None
+    extra = (own or {}).get("extra")
+    provenance = extra.get("provenance") if isinstance(extra, dict) else None
+    return provenance if isinstance(provenance, dict) else None

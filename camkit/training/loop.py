@@ -1,0 +1,332 @@
+"""THE training loop. What is trained, on what and how it is judged, a trainer says in a `Job`.
+
+A step depends on nothing but the state before it, the seed and its number: a run that was killed and continued ends
+with the same weights as one left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from camkit.errors import InputError, UsageError
+from camkit.pipeline.device import Device, arithmetic
+from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.progress import show_progress
+from camkit.training.folder import History, TrainingFolder
+from camkit.training.interruption import Interruption
+from camkit.training.ranks import Ranks
+from camkit.training.recipe import Recipe
+from camkit.training.schedule import MovingAverage, rate_factor
+
+log = logging.getLogger("camkit")
+
+Losses = Mapping[str, Tensor]
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a trainer brings.
+
+    network   what is trained and kept
+    fresh     names of its modules that start from nothing: they learn faster
+    items     what one epoch goes through
+    load      item, random numbers → sample; in threads
+    collate   samples → batch, on the device
+    losses    network, batch, epochs done (with fraction) → losses by name, to be minimised together
+    validate  network in evaluation mode → figures by name
+    best_by   the figure whose largest value marks the best epoch; None: the last epoch is the best
+    save      network, epoch and figures, path → checkpoint
+    draw      history, path → picture of the learning curve
+    """
+
+    network: nn.Module
+    fresh: Sequence[str]
+    items: Sequence[Any]
+    load: Callable[[Any, np.random.Generator], Any]
+    collate: Callable[[Sequence[Any]], Any]
+    losses: Callable[[nn.Module, Any, float], Losses]
+    validate: Callable[[nn.Module], Figures] | None
+    best_by: str | None
+    save: Callable[[nn.Module, Mapping[str, Any], Path], None]
+    draw: Callable[[History, Path], None]
+
+
+@dataclass
+class State:
+    """Where a training is. `sums`: of the losses in this epoch so far, and of their weights."""
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: History = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def best(self, best_by: str | None) -> dict[str, float | None] | None:
+        measured = [row for row in self.history if best_by is not None and row.get(best_by) is not None]
+        if not measured:
+            return self.history[-1] if self.history else None
+        return max(measured, key=lambda row: row[best_by] or 0.0)  # type: ignore[index]
+
+
+class WithLosses(nn.Module):
+    """Network and losses as one module: what averages gradients over ranks hooks into `forward`."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.network, self.losses = job.network, job.losses
+
+    def forward(self, batch: Any, epochs_done: float) -> Losses:
+        return self.losses(self.network, batch, epochs_done)
+
+
+def train(
+    job: Job,
+    recipe: Recipe,
+    folder: TrainingFolder,
+    device: Device,
+    ranks: Ranks,
+    *,
+    workers: int,
+    stop_on_error: bool = False,
+    seconds_between_saves: float = 300.0,
+) -> State:
+    """Train to the end, from where the folder's state is, and publish the result."""
+    run = _Run(job, recipe, folder, device, ranks, workers, stop_on_error, seconds_between_saves)
+    run.resume()
+    with Interruption() as run.interruption, arithmetic(device):
+        while run.state.epoch < recipe.epochs:
+            run.train_epoch()
+            run.close_epoch()
+    if ranks.first:
+        folder.publish()
+    ranks.wait()
+    return run.state
+
+
+class _Run:
+    def __init__(
+        self, job: Job, recipe: Recipe, folder: TrainingFolder, device: Device, ranks: Ranks,
+        workers: int, stop_on_error: bool, seconds_between_saves: float,
+    ) -> None:  # fmt: skip
+        if recipe.batch_size < ranks.count:
+            raise UsageError(f"--batch-size {recipe.batch_size} leaves some of {ranks.count} ranks without a photo")
+        self.job, self.recipe, self.folder, self.device, self.ranks = job, recipe, folder, device, ranks
+        self.workers, self.stop_on_error, self.seconds_between_saves = workers, stop_on_error, seconds_between_saves
+        self.interruption = Interruption()
+        self.state = State()
+        self.saved = time.monotonic()
+        _prepare(job.network, recipe)
+        self.optimiser = make_optimiser(job.network, job.fresh, recipe)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.module = ranks.joined(WithLosses(job), device)
+        self.average = MovingAverage(job.network, recipe.ema) if recipe.ema is not None else None
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to be judged and kept."""
+        return self.job.network if self.average is None else self.average.network
+
+    @property
+    def batches(self) -> int:
+        """Of an epoch: whole ones only, but at least one."""
+        return max(1, len(self.job.items) // self.recipe.batch_size)
+
+    def resume(self) -> None:
+        saved = self.folder.load_state()
+        if saved is None:
+            return
+        self.job.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        if self.average is not None:
+            self.average.network.load_state_dict(saved["average"])
+        self.state = State(**saved["state"])
+        log.info("continuing: %d of %d epochs are done", self.state.epoch, self.recipe.epochs)
+
+    def save_state(self) -> None:
+        self.saved = time.monotonic()
+        if not self.ranks.first:
+            return
+        self.folder.save_state(
+            {
+                "network": self.job.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "average": None if self.average is None else self.average.network.state_dict(),
+                "state": vars(self.state),
+            }
+        )
+
+    def train_epoch(self) -> None:
+        state, started = self.state, time.monotonic()
+        title = f"epoch {state.epoch + 1}/{self.recipe.epochs}"
+        before = state.seconds
+        _train_mode(self.job.network, self.recipe)
+        with show_progress(title, self.batches - state.step, "steps") as progress:
+            for samples in self.load_batches():
+                interrupted = self.take_step(samples)
+                state.step, state.steps = state.step + 1, state.steps + 1
+                state.seconds = before + time.monotonic() - started
+                progress.advance()
+                if interrupted or time.monotonic() - self.saved > self.seconds_between_saves:
+                    self.save_state()
+                if interrupted:
+                    raise KeyboardInterrupt
+
+    def load_batches(self) -> Iterator[list[Any]]:
+        """This rank's samples of each batch of the epoch that is still to come."""
+        state, recipe, items = self.state, self.recipe, self.job.items
+        order = np.random.default_rng((recipe.seed, state.epoch)).permutation(len(items))
+        first = state.step * recipe.batch_size
+        batches = [order[start : start + recipe.batch_size] for start in range(first, len(order), recipe.batch_size)]
+        shares = [batch[self.ranks.rank :: self.ranks.count] for batch in batches[: self.batches - state.step]]
+        load = partial(self._load, epoch=state.epoch)
+        requests = (int(number) for share in shares for number in share)
+        samples = load_ahead(requests, load, workers=self.workers, ahead=2 * recipe.batch_size)
+        for share in shares:
+            yield [sample for sample in islice(samples, len(share)) if not self._note_failure(sample)]
+
+    def _load(self, number: int, *, epoch: int) -> Any:
+        return self.job.load(self.job.items[number], np.random.default_rng((self.recipe.seed, epoch, number)))
+
+    def _note_failure(self, sample: Any) -> bool:
+        if not isinstance(sample, Failure):
+            return False
+        if self.stop_on_error:
+            raise sample.error
+        if sample.id not in self.state.failures:
+            log.warning("%s is left out: %s", sample.id, sample.error)
+            self.state.failures[sample.id] = str(sample.error)
+        return True
+
+    def take_step(self, samples: Sequence[Any]) -> bool:
+        """One step of the optimiser; True if somebody wants the training to stop."""
+        state, recipe = self.state, self.recipe
+        if not samples:
+            if self.ranks.count > 1:
+                raise InputError("no photo of a rank's share of a batch can be read; see the warnings above")
+            return self.interruption.wanted
+        torch.manual_seed(int(np.random.SeedSequence((recipe.seed, state.steps, self.ranks.rank)).generate_state(1)[0]))
+        epochs_done = state.epoch + state.step / self.batches
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * rate_factor(recipe, epochs_done)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = self.module(self.job.collate(samples), epochs_done)
+        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        interrupted = self._add_up(losses, total, len(samples))
+        total.backward()
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.job.network.parameters(), recipe.clip)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.job.network, state.steps)
+        return interrupted
+
+    def _add_up(self, losses: Losses, total: Tensor, count: int) -> bool:
+        """Keep the losses for the learning curve. A loss that is no number ends the training before it does harm."""
+        names = ["loss", *(f"loss_{name}" for name in losses if len(losses) > 1)]
+        values = [total, *(losses.values() if len(losses) > 1 else ())]
+        row = torch.stack([value.detach().double() * count for value in values])
+        flags = row.new_tensor([count, float(self.interruption.wanted)])
+        *sums, images, interrupted = self.ranks.total(torch.cat([row, flags])).tolist()
+        if not np.isfinite(sums).all():
+            self._stop_at_nan()
+        for name, value in zip([*names, "images"], [*sums, images], strict=True):
+            self.state.sums[name] = self.state.sums.get(name, 0.0) + value
+        return interrupted > 0
+
+    def _stop_at_nan(self) -> None:
+        state = self.state
+        kept = (
+            f"the weights after epoch {state.epoch} are kept in {self.folder.last}: go on from a copy of them with "
+            "--init and a smaller --rate" if state.epoch else "try a smaller --rate, or some --warmup"
+        )  # fmt: skip
+        raise InputError(
+            f"the loss is not a number any more, at step {state.step + 1} of {self.batches} in epoch "
+            f"{state.epoch + 1}, learning rate {self.optimiser.param_groups[0]['lr']:.3g}\n{kept}"
+        )
+
+    def close_epoch(self) -> None:
+        """Judge, note and keep what the epoch has brought."""
+        state, job = self.state, self.job
+        images = state.sums.pop("images", 0.0)
+        if images == 0:
+            raise InputError(f"none of the {len(job.items)} training photos can be read; see the warnings above")
+        row: dict[str, float | None] = {"epoch": state.epoch + 1}
+        row |= {name: value / images for name, value in state.sums.items()}
+        row["learning_rate"] = self.rates[0] * rate_factor(self.recipe, state.epoch + 1 - 1 / self.batches)
+        figures = job.validate(self.result.eval()) if job.validate is not None else {}
+        row |= {name: None if np.isnan(value) else value for name, value in figures.items()}
+        state.history.append(row)
+        state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+        if self.ranks.first:
+            self._keep(row)
+        self.save_state()
+        log.info("%s", _sentence(row, self.recipe.epochs, state.seconds))
+        state.seconds = 0.0
+
+    def _keep(self, row: Mapping[str, float | None]) -> None:
+        folder, state = self.folder, self.state
+        self.job.save(self.result, row, folder.last)
+        if state.best(self.job.best_by) is state.history[-1]:
+            self.job.save(self.result, row, folder.best)
+        folder.write_history(state.history)
+        self.job.draw(state.history, folder.path / "curve.png")
+
+
+def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> torch.optim.Optimizer:
+    """Weights that start from nothing learn `head_factor` times as fast."""
+    new = {id(p) for name in fresh for p in network.get_submodule(name).parameters()}
+    learning = [p for p in network.parameters() if p.requires_grad]
+    split = [[p for p in learning if id(p) not in new], [p for p in learning if id(p) in new]]
+    factors = (1.0, recipe.head_factor)
+    groups = [
+        {"params": chosen, "lr": recipe.rate * factor} for chosen, factor in zip(split, factors, strict=True) if chosen
+    ]
+    if not groups:
+        raise UsageError("--freeze leaves nothing to train")
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def _prepare(network: nn.Module, recipe: Recipe) -> None:
+    """Hold still what the recipe freezes."""
+    known = dict(network.named_modules())
+    for name in recipe.freeze:
+        if name not in known or not name:
+            top = ", ".join(child for child, _ in network.named_children())
+            raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
+        known[name].requires_grad_(requires_grad=False)
+
+
+def _train_mode(network: nn.Module, recipe: Recipe) -> None:
+    network.train()
+    frozen = [network.get_submodule(name) for name in recipe.freeze]
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and recipe.freeze_norm:
+            module.eval()
+    for module in frozen:
+        module.eval()
+
+
+def _sentence(row: Mapping[str, float | None], epochs: int, seconds: float) -> str:
+    told = [f"epoch {row['epoch']} of {epochs}", f"loss {row['loss']:.4f}"]
+    told += [
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in row.items()
+        if name not in ("epoch", "loss", "learning_rate") and value is not None
+    ]
+    return f"{told[0]}: {', '.join(told[1:])}, {seconds:.1f} s"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from camkit.errors import UsageError
+from camkit.training.recipe import PRESETS, Augmentation, Recipe, check_recipe, preset
+from camkit.training.schedule import MovingAverage, rate_factor
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done", "factor"),
+    [
+        ("poly", 0.0, 1.0),
+        ("poly", 5.0, 0.5**0.9),
+        ("poly", 9.99, 0.001**0.9),
+        ("poly-epoch", 5.99, 0.5**0.9),
+        ("cosine", 5.0, 0.5),
+        ("cosine", 10.0, 0.0),
+        ("constant", 9.0, 1.0),
+    ],
+)
+def test_rates_over_time(schedule: str, done: float, factor: float) -> None:
+    recipe = Recipe(epochs=10, schedule=schedule)  # type: ignore[arg-type]
+    assert rate_factor(recipe, done) == pytest.approx(factor)
+
+
+def test_warm_up_rises_from_nearly_nothing() -> None:
+    recipe = Recipe(epochs=10, warmup=2.0, schedule="constant")
+    assert 0 < rate_factor(recipe, 0.0) < 0.001
+    assert [rate_factor(recipe, at) for at in (0.5, 1.0, 2.0)] == [0.25, 0.5, 1.0]
+
+
+def test_the_moving_average_is_that_of_the_formula() -> None:
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    average = MovingAverage(network, 0.9)
+    expected = network[0].weight.detach().numpy().copy()
+    rng = np.random.default_rng(0)
+    for step in range(200):
+        weights = rng.standard_normal((2, 3)).astype(np.float32)
+        with torch.no_grad():
+            network[0].weight.copy_(torch.from_numpy(weights))
+        network[1].running_mean.fill_(step)
+        average.update(network, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights
+    np.testing.assert_allclose(average.network[0].weight.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert average.network[1].running_mean.tolist() == [199, 199]
+    assert not any(p.requires_grad for p in average.network.parameters())
+
+
+def test_every_preset_is_sound() -> None:
+    for name in PRESETS:
+        check_recipe(preset(name))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word"),
+    [
+        (Recipe(rate=0.0), "--rate"),
+        (Recipe(rate=float("nan")), "--rate"),
+        (Recipe(ema=1.0), "--ema"),
+        (Recipe(augmentation=Augmentation(scale_range=(1.5, 0.5))), "--scale-range"),
+        (Recipe(augmentation=Augmentation(scale_range=(0.5, 1.5), long_side=(100, 200))), "--long-side"),
+        (Recipe(augmentation=Augmentation(resize=100, long_side=(100, 200))), "--resize"),
+        (Recipe(augmentation=Augmentation(long_side=(200, 100))), "--long-side"),
+    ],
+)
+def test_recipes_that_cannot_work(recipe: Recipe, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        check_recipe(recipe)
+
+
+def test_an_unknown_preset_names_the_known() -> None:
+    with pytest.raises(UsageError, match="known are scratch, finetune"):
+        preset("nothing")
