@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.defaults import WORKERS
+
+
+def command(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.", show_default=False)],
+    train: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes of the split train.")] = 200,
+    val: Annotated[int, typer.Option(metavar="N", min=0, help="Scenes of the split val.")] = 60,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed, another world.")] = 0,
+    overwrite: o.Overwrite = False,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Processes that draw.", rich_help_panel=o.RUN)
+    ] = WORKERS,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Draw a small world to try camkit on: a VOC root of toy-like scenes, with exact masks, parts and saliency.
+
+    Ten classes in pairs: lynx and hound, finch and heron, bus and van, train and tram, sloop and dhow.
+    The two of a pair differ by the head or front alone, which is what makes class activation maps hard.
+
+    camkit toy-world toy/ --train 200 --val 60
+    """
+    from camkit.cli.console import close_with
+    from camkit.stages.toy_world import toy_world
+
+    close_with(toy_world(root, train=train, val=val, seed=seed, workers=workers, overwrite=overwrite), root)
