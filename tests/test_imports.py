@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "camkit"
 MAY_IMPORT = {
     "cli": {"stages", "pipeline", "evaluate", "view", "store"},
     "stages": {"training", "pipeline", "methods", "models", "store", "data", "evaluate", "view"},
-    "training": {"pipeline", "methods", "models", "data"},
+    "training": {"pipeline", "methods", "models", "store", "data"},
     "pipeline": {"store", "data"},
     "view": {"store", "evaluate"},
     "evaluate": set(),

@@ -149,11 +149,11 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     """The user's, those of a `classes.txt` in the root, VOC's 20 for a VOC root with some of them, else the labels'."""
     if inputs.classes is not None:
         return read_classes(inputs.classes)
-    beside = Path(inputs.images) / "classes.txt"
+    beside = inputs.images / "classes.txt"
     if beside.is_file():
         return read_classes(str(beside))
-    images = find_images(Path(inputs.images))
-    source = Path(inputs.labels) if inputs.labels else images.voc.annotations if images.voc else None
+    images = find_images(inputs.images)
+    source = inputs.labels or (images.voc.annotations if images.voc else None)
     names = None if source is None or is_hdf5(source) else classes_of_labels(source)
     if images.voc is not None and (names is None or set(names) <= set(VOC_CLASSES)):
         return VOC_CLASSES

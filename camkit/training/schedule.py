@@ -38,7 +38,7 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, network: nn.Module, steps: int) -> None:
         decay = min(self.decay, (1 + steps) / (10 + steps))
-        for average, value in zip(self.network.parameters(), network.parameters(), strict=True):
-            average.lerp_(value, 1 - decay)
-        for kept, value in zip(self.network.buffers(), network.buffers(), strict=True):
-            kept.copy_(value)
+        for average, weight in zip(self.network.parameters(), network.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+        for buffer, value in zip(self.network.buffers(), network.buffers(), strict=True):
+            buffer.copy_(value)

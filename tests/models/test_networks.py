@@ -55,6 +55,18 @@ def test_vgg16_takes_torchvisions_keys_and_shapes():
     assert not missing.unexpected_keys
 
 
+def test_the_toy_network_is_what_its_layout_and_the_reference_say(tmp_path):
+    with torch.device("meta"):
+        network = zoo.build("toy", 10)
+    assert {key: tuple(value.shape) for key, value in network.state_dict().items()} == layouts.toy(10)
+    assert sum(p.numel() for p in network.parameters()) == 350_778
+    state = tiny_state_dict("toy", 10, 4)
+    loaded = load(tmp_path, state)
+    assert (loaded.arch, loaded.output_stride) == ("toy", 8)
+    expected = networks.toy_features(PHOTO.astype(np.float64), arrays(state))
+    np.testing.assert_allclose(features(loaded.network), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_resnet_features_match_the_reference(tmp_path, arch, output_stride):

@@ -32,6 +32,8 @@ def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
         return layouts.resnet50_irn(classes, width, aliases=False)
     if arch == "vgg16":
         return layouts.vgg16(classes, width)
+    if arch == "toy":
+        return layouts.toy(classes, width)
     return layouts.resnet(arch, classes, width)
 
 

@@ -56,6 +56,20 @@ def resnet(arch: str, classes: int, width: int = 64) -> Shapes:
     return trunk | {"fc.weight": (classes, depth), "fc.bias": (classes,)}
 
 
+def toy(classes: int, width: int = 16) -> Shapes:
+    """The toy world's network: a stem and four residual blocks."""
+    shapes: Shapes = {"stem.weight": (width, 3, 3, 3)} | batch_norm("stem_norm", width)
+    before = width
+    for number, units in enumerate((2, 3, 4, 8), start=1):
+        out, name = units * width, f"block{number}"
+        shapes |= {f"{name}.conv1.weight": (out, before, 3, 3), f"{name}.conv2.weight": (out, out, 3, 3)}
+        shapes |= {f"{name}.shortcut.0.weight": (out, before, 1, 1)}
+        for norm in ("bn1", "bn2", "shortcut.1"):
+            shapes |= batch_norm(f"{name}.{norm}", out)
+        before = out
+    return shapes | {"head.weight": (classes, before), "head.bias": (classes,)}
+
+
 def resnet50_irn(classes: int, width: int = 64, *, aliases: bool = True) -> Shapes:
     """IRN registers its trunk three times; the copies share the tensors of `resnet50.*`."""
     shapes = resnet_trunk((3, 4, 6, 3), bottleneck=True, width=width, prefix="resnet50.")

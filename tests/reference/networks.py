@@ -52,6 +52,16 @@ def normalise(x: np.ndarray, state: State, name: str) -> np.ndarray:
     return x * factor[:, None, None] + (offset - mean * factor)[:, None, None]
 
 
+def toy_features(image: np.ndarray, state: State) -> np.ndarray:
+    x = relu(normalise(convolve(image, state["stem.weight"]), state, "stem_norm"))
+    for block, stride in (("block1", 2), ("block2", 2), ("block3", 2), ("block4", 1)):
+        inner = relu(normalise(convolve(x, state[f"{block}.conv1.weight"], stride), state, f"{block}.bn1"))
+        inner = normalise(convolve(inner, state[f"{block}.conv2.weight"]), state, f"{block}.bn2")
+        beside = normalise(convolve(x, state[f"{block}.shortcut.0.weight"], stride), state, f"{block}.shortcut.1")
+        x = relu(inner + beside)
+    return x
+
+
 def largest(x: np.ndarray, kernel: int, stride: int, pad: int) -> np.ndarray:
     padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)), constant_values=-np.inf)
     height, width = ((size - kernel) // stride + 1 for size in padded.shape[1:])
