@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from camkit.evaluate.report import Report
     from camkit.models.checkpoint import load_classifier, save_classifier
     from camkit.pipeline.output import Output, Runtime, Summary
@@ -52,6 +53,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("camkit")
     if name not in _HOMES:
         raise AttributeError(f"module 'camkit' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -52,7 +53,8 @@ def print_lines(lines: Iterable[str]) -> None:
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        raise OutputError("standard output was closed by its reader before all results were written") from None
+        # What Python still holds back has to go somewhere, or it complains when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 

@@ -45,13 +45,14 @@ def command(
         ),
     ] = None,
     margins: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="T,T,…",
-            help="Of signed scores: seeds are foreground above T, background below -T.",
+            help=f"Of signed scores: seeds are foreground above T, background below -T. Default: {DEFAULT_MARGINS}.",
             rich_help_panel=o.METHOD,
+            show_default=False,
         ),
-    ] = DEFAULT_MARGINS,
+    ] = None,
     json: o.Json = False,
     csv: Annotated[
         bool, typer.Option("--csv", help="The table per class as CSV on standard output.", rich_help_panel=o.OUTPUT)
@@ -59,7 +60,10 @@ def command(
     curve: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG", help="Draw the figures over the threshold.", rich_help_panel=o.OUTPUT, show_default=False
+            metavar="PNG",
+            help="Of maps: draw the figures over the threshold.",
+            rich_help_panel=o.OUTPUT,
+            show_default=False,
         ),
     ] = None,
     min_miou: Annotated[
@@ -80,6 +84,14 @@ def command(
             rich_help_panel=GATES,
         ),
     ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Judge the images that have a prediction; otherwise a gate is not met while one has none.",
+            rich_help_panel=GATES,
+        ),
+    ] = False,
     workers: o.Workers = WORKERS,
     on_error: o.OnError = OnErrorChoice.skip,
     quiet: o.Quiet = False,
@@ -106,6 +118,8 @@ def command(
 
     if json and csv:
         raise UsageError("standard output takes one of --json and --csv")
+    if allow_missing and min_miou is None and max_drop is None:
+        raise UsageError("--allow-missing is for gates: give --min-miou or --max-drop")
     earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)
     if earlier is not None:
         report_from(earlier)  # a file that is no report is told before the work, not after
@@ -116,12 +130,19 @@ def command(
         list=list,
         classes=classes,
         thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),
-        margins=numbers("--margins", margins, low=0, high=1),
+        margins=None if margins is None else numbers("--margins", margins, low=0, high=1),
+        curve=curve is not None,
     )
     print_report(report, "json" if json else "csv" if csv else "table")
     if curve is not None:
         from camkit.view.curve import draw_curve
 
         draw_curve(report.curve, curve)
-    check_gates(report, min_miou=None if min_miou is None else fraction(min_miou), baseline=earlier, max_drop=points)
+    check_gates(
+        report,
+        min_miou=None if min_miou is None else fraction(min_miou),
+        baseline=earlier,
+        max_drop=points,
+        allow_missing=allow_missing,
+    )
     raise_for(failures, report.images + len(failures), "the figures leave them out")

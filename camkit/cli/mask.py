@@ -13,15 +13,16 @@ from camkit.defaults import MASK_THRESHOLD
 def command(
     stores: o.Stores = None,
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="A pixel belongs to the class with the largest map where that is above; else it is background. "
-            "camkit evaluate finds the best one where there is ground truth.",
+            help="Of maps: a pixel belongs to the class with the largest map where that is above, else to background. "
+            f"camkit evaluate finds the best one where there is ground truth. Default: {MASK_THRESHOLD:g}.",
             rich_help_panel=o.METHOD,
+            show_default=False,
         ),
-    ] = MASK_THRESHOLD,
+    ] = None,
     out: o.Out = None,
     png: Annotated[
         Path | None,

@@ -1,11 +1,12 @@
 """Image-level labels from whatever a user has: the format is found out, names become class indices.
 
 Numbers in CSV and JSON are 0-based class indices; in files whose name contains "mask" they are mask values
-(0 background, class + 1, 255 undecided).
+(0 background, class + 1, 255 undecided). Which of the two was understood is said in `Labels.source`.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ from camkit.data.reading import brief, examples, exists, is_folder, read_text, s
 from camkit.data.voc import find_voc
 from camkit.errors import LabelError
 
+log = logging.getLogger("camkit")
+
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _VOC_ID = re.compile(r"(\d{4})_(\d{6})$")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _TRAILING_NUMBER = re.compile(r"(\d{1,18})$")
+_Tokens = dict[str | int, None]
+_INDICES, _MASK_VALUES = "class indices from 0", "mask values, class + 1"
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,16 @@ def find_labels(images: ImageSet, classes: Sequence[str], ids: Collection[str]) 
     index, matcher = ClassIndex(classes), _Matcher(ids)
     if annotations and next(formats.xml_rows(annotations, ids), None) is not None:
         return _labels(_xml_source(annotations), formats.xml_rows(annotations, ids), matcher, index)
-    if masks and matcher.covered_by(files_by_id(masks, (".png",))):
+    if not masks:
+        return None
+    covered = {matcher(name) for name in files_by_id(masks, (".png",))}
+    without = [id for id in ids if id not in covered]
+    if not without:
         return _read_masks(masks, index, matcher)
+    log.warning(
+        "the masks in %s are not taken as labels: %d of %d images have none there: %s",
+        masks, len(without), len(ids), examples(without),
+    )  # fmt: skip
     return None
 
 
@@ -102,9 +115,6 @@ class _Matcher:
                 return found
             return self._by_number(int(name))
         return self._by_number(name)
-
-    def covered_by(self, names: Iterable[str]) -> bool:
-        return len({self(name) for name in names} - {None}) == len(self.ids)
 
     def _by_number(self, number: int) -> str | None:
         """2007000032 -> 2007_000032, 9 -> COCO_train2014_000000000009, where no other id has the number."""
@@ -160,10 +170,10 @@ def _read_masks(folder: Path, index: ClassIndex, matcher: _Matcher) -> Labels:
 
 def _read_text_labels(path: Path, index: ClassIndex, matcher: _Matcher) -> Labels:
     text = _text_of(path)
+    numbers = _MASK_VALUES if "mask" in path.name.lower() else _INDICES
     if _is_json(path, text):
-        return _labels(f"JSON ({path})", formats.json_rows(text, path), matcher, index, _values_are_of_masks(path))
-    rows = formats.table_rows(text, path, index)
-    return _labels(f"table ({path})", rows, matcher, index, _values_are_of_masks(path))
+        return _labels(f"JSON ({path})", formats.json_rows(text, path), matcher, index, numbers)
+    return _labels(f"table ({path})", formats.table_rows(text, path, index), matcher, index, numbers)
 
 
 def _text_of(path: Path) -> str:
@@ -176,17 +186,32 @@ def _is_json(path: Path, text: str) -> bool:
     return path.suffix.lower() not in (".csv", ".tsv") and text.lstrip()[:1] in ("{", "[")
 
 
-def _values_are_of_masks(path: Path) -> bool:
-    return "mask" in path.name.lower()
-
-
 def _labels(
-    source: str, rows: Iterable[Row], matcher: _Matcher, classes: ClassIndex, mask_values: bool = False
+    source: str, rows: Iterable[Row], matcher: _Matcher, classes: ClassIndex, numbers: str | None = None
 ) -> Labels:
-    """Keeps the rows of wanted ids (several rows of one id add up) and turns their classes into indices."""
-    tokens: dict[str, dict[str | int, None]] = {}
+    """Labels of the wanted ids, the classes of the rows turned into indices.
+
+    numbers: what the user's own numbers are; None where the numbers are not the user's
+    """
+    tokens, used = _collect(rows, matcher, source)
+    wanted = {token: None for row in tokens.values() for token in row if not is_background(token)}
+    meaning = _named(wanted, classes)
+    if meaning is None:
+        _check_numbers(wanted, classes, source)
+        # Of the other images too: a number out of range tells that the wrong kind of numbers was understood.
+        meaning = _indices([token for token in used if _is_number(token)], classes, source, numbers)
+        source = f"{source} whose numbers are {numbers}" if numbers else source
+    present = {id: tuple(sorted({meaning[token] for token in row if token in meaning})) for id, row in tokens.items()}
+    return Labels(source, dict(sorted(present.items())))
+
+
+def _collect(rows: Iterable[Row], matcher: _Matcher, source: str) -> tuple[dict[str, _Tokens], _Tokens]:
+    """What the rows say of each wanted id (several rows of one id add up), and of all images together."""
+    tokens: dict[str, _Tokens] = {}
+    used: _Tokens = {}
     strangers: dict[str, None] = {}
     for name, row in rows:
+        used.update(dict.fromkeys(row))
         id = matcher(name)
         if id is not None:
             tokens.setdefault(id, {}).update(dict.fromkeys(row))
@@ -197,39 +222,43 @@ def _labels(
         raise LabelError(
             f"{source} labels none of the {len(matcher.ids)} images: {there}; images: {examples(matcher.ids)}"
         )
-    used = {token: None for row in tokens.values() for token in row}
-    meaning = _meaning(used, classes, source, mask_values)
-    present = {id: tuple(sorted({meaning[token] for token in row if token in meaning})) for id, row in tokens.items()}
-    return Labels(source, dict(sorted(present.items())))
+    return tokens, used
 
 
-def _meaning(
-    tokens: Collection[str | int], classes: ClassIndex, source: str, mask_values: bool
-) -> dict[str | int, int]:
-    """Class index of each token. Names win; tokens are numbers only if all of them are."""
-    foreground = [token for token in tokens if not is_background(token)]
-    named = {token: classes.find(token) if isinstance(token, str) else None for token in foreground}
+def _named(tokens: Collection[str | int], classes: ClassIndex) -> dict[str | int, int] | None:
+    """Class index of each token, if all are names of classes: names win over numbers."""
+    named = {token: classes.find(token) if isinstance(token, str) else None for token in tokens}
     known = {token: index for token, index in named.items() if index is not None}
-    if len(known) == len(foreground):
-        return known
-    if all(isinstance(token, int) or _INTEGER.fullmatch(token) for token in foreground):
-        return _indices({token: int(token) for token in foreground}, classes, source, mask_values)
-    raise LabelError(_unknown_names([brief(token) for token in foreground if token not in known], classes, source))
+    return known if len(known) == len(tokens) else None
+
+
+def _check_numbers(tokens: Collection[str | int], classes: ClassIndex, source: str) -> None:
+    """Tokens are numbers only if all of them are."""
+    if all(_is_number(token) for token in tokens):
+        return
+    unknown = [token for token in tokens if not isinstance(token, str) or classes.find(token) is None]
+    raise LabelError(_unknown_names([brief(token) for token in unknown], classes, source))
+
+
+def _is_number(token: str | int) -> bool:
+    return isinstance(token, int) or _INTEGER.fullmatch(token) is not None
 
 
 def _indices(
-    numbers: Mapping[str | int, int], classes: ClassIndex, source: str, mask_values: bool
+    tokens: Collection[str | int], classes: ClassIndex, source: str, numbers: str | None
 ) -> dict[str | int, int]:
     count = len(classes.classes)
-    if mask_values:
-        classes_of = {token: formats.classes_of_values([number], count, source) for token, number in numbers.items()}
+    if numbers == _MASK_VALUES:
+        classes_of = {token: formats.classes_of_values([int(token)], count, source) for token in tokens}
         return {token: found[0] for token, found in classes_of.items() if found}
-    for number in numbers.values():
-        if not 0 <= number < count:
+    for token in tokens:
+        if not 0 <= int(token) < count:
+            hint = "\nif they are mask values (class + 1), say so by a file name with `mask` in it" if numbers else ""
             raise LabelError(
-                f"{source} holds the class index {brief(number)}, but {count} classes count from 0 to {count - 1}"
+                f"{source} holds the class index {brief(int(token))}, but {count} classes count from 0 to {count - 1}"
+                + hint
             )
-    return dict(numbers)
+    return {token: int(token) for token in tokens}
 
 
 def _unknown_names(unknown: Sequence[str], classes: ClassIndex, source: str) -> str:
@@ -252,7 +281,7 @@ def _classes_of_folder(path: Path) -> tuple[str, ...] | None:
 
 def _names_in(rows: Iterable[Row]) -> tuple[str, ...] | None:
     names = {token for _, row in rows for token in row if not is_background(token)}
-    if not names or all(isinstance(name, int) or _INTEGER.fullmatch(name) for name in names):
+    if not names or all(map(_is_number, names)):
         return None
     return tuple(sorted(str(name) for name in names))
 

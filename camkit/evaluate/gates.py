@@ -6,22 +6,43 @@ from collections.abc import Mapping
 from typing import Any
 
 from camkit.errors import GateError, InputError
-from camkit.evaluate.report import Report, report_from
+from camkit.evaluate.report import Missing, Report, report_from
 
 
-def check_gates(report: Report, *, min_miou: float | None, baseline: Mapping[str, Any] | None, max_drop: float) -> None:
+def check_gates(
+    report: Report,
+    *,
+    min_miou: float | None,
+    baseline: Mapping[str, Any] | None,
+    max_drop: float,
+    allow_missing: bool = False,
+) -> None:
     """Raise GateError unless mIoU is at least `min_miou` and at most `max_drop` below the baseline's.
 
-    Both are fractions. `baseline` is the parsed JSON of an earlier report on the same split and classes.
+    Nor is a gate met where images have no prediction, unless `allow_missing`: leaving out the hard ones raises mIoU.
+    Both figures are fractions. `baseline` is the parsed JSON of an earlier report on the same split and classes.
     """
     if min_miou is None and baseline is None:
         return
     if report.miou is None:
         raise GateError("there is no mIoU to hold against the gate: no pixel has a ground truth")
+    if not allow_missing:
+        _check_complete(report.missing_predictions)
     if min_miou is not None:
         _check_least(report.miou, min_miou)
     if baseline is not None:
         _check_drop(report, report_from(baseline), max_drop)
+
+
+def _check_complete(missing: Missing) -> None:
+    if not missing.count:
+        return
+    have = "image has" if missing.count == 1 else "images have"
+    named = ", ".join(missing.examples) + (", …" if missing.count > len(missing.examples) else "")
+    raise GateError(
+        f"the gate is not met: {missing.count:,} {have} a ground truth but no prediction: {named}\n"
+        "predict them, choose others with --list, or judge the rest with --allow-missing"
+    )
 
 
 def _check_least(miou: float, least: float) -> None:

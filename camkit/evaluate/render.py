@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from camkit.evaluate.report import Missing, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+Row = list[str]
+
+NAME_WIDTH, NARROW_NAME_WIDTH = 30, 10
+LEFT_OUT_FIRST = ("FN", "FP", "pixel AP", "decided", "images", "recall", "precision")
+"""Where the console is too narrow for all columns."""
 
 
 def render_table(report: Report, console: Console) -> None:
-    """Print the report in less than 100 columns: classes, images by number of classes, seeds, then what to know."""
-    console.print(_class_table(report))
+    """Print the report as wide as the console: classes, images by number of classes, seeds, then what to know.
+
+    In a narrow one names are cut and whole columns left out, but never are figures cut.
+    """
+    _print_table(console, *_class_rows(report))
     if report.by_class_count:
-        console.print(_group_table(report))
+        _print_table(console, *_group_rows(report))
     if report.seeds:
-        console.print(_seed_table(report))
+        _print_table(console, *_seed_rows(report))
     for line in summary_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -39,45 +48,84 @@ def summary_lines(report: Report) -> Iterator[str]:
     yield from _missing_lines(report.missing_truth, "no ground truth")
 
 
-def _class_table(report: Report) -> Table:
-    with_precision = report.mean_average_precision is not None
-    headings = ["IoU", "precision", "recall", "FP", "FN", *(["pixel AP"] if with_precision else [])]
-    table = _table("class", headings)
+def _class_rows(report: Report) -> tuple[Row, list[Row], Row]:
+    """Headings, a row per class, and their means."""
+    count = 7 if report.mean_average_precision is not None else 6
+    rows = []
     for row in report.classes:
         if row.iou is None and not row.pixels:
             continue
         figures = [row.iou, row.precision, row.recall, row.fp_rate, row.fn_rate, row.average_precision]
-        table.add_row(row.name, *map(_percent, figures[: len(headings)]))
-    table.add_section()
+        rows.append([row.name, *map(_percent, figures)][:count])
     means = [report.miou, report.precision, report.recall, report.fp_rate, report.fn_rate]
     means.append(report.mean_average_precision)
-    table.add_row("mean", *map(_percent, means[: len(headings)]), style="bold")
-    return table
+    headings = ["class", "IoU", "precision", "recall", "FP", "FN", "pixel AP"]
+    return headings[:count], rows, ["mean", *map(_percent, means)][:count]
 
 
-def _group_table(report: Report) -> Table:
-    table = _table("classes in the image", ["images", "mIoU"])
-    for row in report.by_class_count:
-        table.add_row(row.classes, f"{row.images:,}", _percent(row.miou))
-    return table
+def _group_rows(report: Report) -> tuple[Row, list[Row]]:
+    rows = [[row.classes, f"{row.images:,}", _percent(row.miou)] for row in report.by_class_count]
+    return ["classes in the image", "images", "mIoU"], rows
 
 
-def _seed_table(report: Report) -> Table:
-    table = _table("seeds at ±", ["mIoU", "precision", "recall", "decided"])
-    for row in report.seeds:
-        table.add_row(f"{row.margin:g}", *map(_percent, (row.miou, row.precision, row.recall, row.decided)))
-    return table
+def _seed_rows(report: Report) -> tuple[Row, list[Row]]:
+    rows = [
+        [f"{row.margin:g}", *map(_percent, (row.miou, row.precision, row.recall, row.decided))] for row in report.seeds
+    ]
+    return ["seeds at ±", "mIoU", "precision", "recall", "decided"], rows
 
 
-def _table(first: str, others: list[str]) -> Table:
+def _print_table(console: Console, headings: Row, rows: list[Row], mean: Row | None = None) -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(first, overflow="ellipsis", no_wrap=True, max_width=30)
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+    cells = [*rows, *([mean] if mean else [])]
+    fit = _fit(headings, cells, console.width)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, fit.padding))
+    table.add_column(Text(headings[0]), overflow="ellipsis", no_wrap=True, max_width=fit.name_width)
+    for column in fit.columns[1:]:
+        table.add_column(headings[column], justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in fit.columns))
+    if mean:
+        table.add_section()
+        table.add_row(*(mean[column] for column in fit.columns), style="bold")
+    console.print(table)
+    left_out = [heading for column, heading in enumerate(headings) if column not in fit.columns]
+    if left_out:
+        line = f"no room for {', '.join(left_out)}; --json has all"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The columns of a table that are shown, blanks beside each of their cells, and the room for names."""
+
+    columns: list[int]
+    padding: int
+    name_width: int
+
+
+def _fit(headings: Row, rows: list[Row], width: int) -> _Fit:
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    widths[0] = min(widths[0], NAME_WIDTH)
+    columns = list(range(len(headings)))
+    if _room(widths, columns, padding=1) <= width:
+        return _Fit(columns, 1, widths[0])
+    narrow = [min(widths[0], NARROW_NAME_WIDTH), *widths[1:]]
+    for heading in LEFT_OUT_FIRST:
+        if _room(narrow, columns, padding=0) > width and heading in headings:
+            columns.remove(headings.index(heading))
+    beside = _room([0, *widths[1:]], columns, padding=0)
+    return _Fit(columns, 0, max(1, min(widths[0], width - beside)))
+
+
+def _room(widths: list[int], columns: list[int], padding: int) -> int:
+    """A blank at both ends, and one between two columns."""
+    return 1 + sum(widths[column] + 2 * padding + 1 for column in columns)
 
 
 def _where(report: Report) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from camkit.defaults import WORKERS
 from camkit.errors import UsageError
@@ -37,6 +37,15 @@ class Output:
     out: Path | None = None
     overwrite: bool = False
     dtype: str | None = None
+
+    if TYPE_CHECKING:  # a path may be given as text, and is always read as a path
+
+        def __init__(
+            self, out: Path | str | None = None, overwrite: bool = False, dtype: str | None = None
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", None if self.out is None else Path(self.out))
 
 
 @dataclass(frozen=True)

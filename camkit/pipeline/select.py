@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +47,23 @@ class Inputs:
     limit: int | None = None
     shard: Shard | None = None
     score_threshold: float = SCORE_THRESHOLD
+
+    if TYPE_CHECKING:  # paths may be given as text, and are always read as paths
+
+        def __init__(
+            self,
+            images: Path | str,
+            list: str | None = None,
+            labels: Path | str | None = None,
+            classes: str | None = None,
+            limit: int | None = None,
+            shard: Shard | None = None,
+            score_threshold: float = SCORE_THRESHOLD,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", Path(self.images))
+        object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,14 @@ from camkit.store.reader import Reader, open_store
 from camkit.types import Record
 
 STANDARD_INPUT = Path("-")
+STANDARD_INPUT_NAME = "standard input"
+
+Sources = Path | str | Sequence[Path | str]
+"""A store, the shards of one, a folder of masks; `-` or an empty sequence is standard input."""
+
+
+def paths_of(sources: Sources) -> tuple[Path, ...]:
+    return (Path(sources),) if isinstance(sources, Path | str) else tuple(map(Path, sources))
 
 
 @contextmanager
@@ -26,7 +34,7 @@ def open_input(paths: Sequence[Path]) -> Iterator[Reader]:
         with open_store(*paths) as store:
             yield store
         return
-    with receive_store() as path, open_store(path) as store:
+    with receive_store() as path, open_store(path, name=STANDARD_INPUT_NAME) as store:
         yield store
 
 
@@ -48,7 +56,7 @@ def history_of(store: Reader) -> Mapping[str, Any]:
 
 
 def name_of_input(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths)) if paths and not reads_standard_input(paths) else "standard input"
+    return ", ".join(map(str, paths)) if paths and not reads_standard_input(paths) else STANDARD_INPUT_NAME
 
 
 def stored_records(ids: Sequence[str], store: Reader) -> Iterator[Record | Failure]:

@@ -25,7 +25,7 @@ from camkit.pipeline.mask_folder import MEMO
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import fold_records
-from camkit.pipeline.upstream import name_of_input, open_input
+from camkit.pipeline.upstream import Sources, name_of_input, open_input, paths_of
 from camkit.stages.reducers import reducer_for
 from camkit.types import Activation, Record, no_classes
 
@@ -44,22 +44,26 @@ class Predictions:
 
 
 def evaluate_predictions(
-    sources: Sequence[Path],
-    truth: Path,
+    sources: Sources,
+    truth: Path | str,
     runtime: Runtime = Runtime(),
     *,
     list: str | None = None,
     classes: str | None = None,
     thresholds: Sequence[float] | None = None,
-    margins: Sequence[float] = SEED_MARGINS,
+    margins: Sequence[float] | None = None,
+    curve: bool = False,
 ) -> tuple[Report, Mapping[str, str]]:
     """Compare a store, or a folder of PNGs, with the masks of a folder or a VOC root: the report, and failures by id.
 
     thresholds  of a maps store: one is used as it is, of several (None: 0.00 … 0.99) the best by mIoU
-    margins     of a store of signed scores: seeds are foreground above T and background below −T
+    margins     of a store of signed scores: seeds are foreground above T and background below −T; None: 0 … 0.5
+    curve       the report is to hold the figures at every threshold: UsageError where it cannot
     """
+    truth = Path(truth)
     masks = find_masks(truth)
-    with open_predictions(sources, classes) as predictions:
+    with open_predictions(paths_of(sources), classes) as predictions:
+        _check_options(predictions, thresholds, margins, curve)
         wanted = _wanted_ids(list, truth, masks)
         known = masks.keys() if wanted is None else wanted
         ids = sorted(id for id in predictions.ids if id in known)
@@ -72,7 +76,7 @@ def evaluate_predictions(
             predictions.kind,
             len(predictions.classes),
             DEFAULT_THRESHOLDS if thresholds is None else thresholds,
-            margins,
+            SEED_MARGINS if margins is None else margins,
         )
         requests = (predictions.read(id) for id in ids)
         records = load_ahead(requests, partial(_with_truth, masks=masks), workers=runtime.workers)
@@ -93,6 +97,21 @@ def evaluate_predictions(
         sources=(predictions.source,),
     )
     return report, failures
+
+
+def _check_options(
+    predictions: Predictions, thresholds: Sequence[float] | None, margins: Sequence[float] | None, curve: bool
+) -> None:
+    """UsageError for what has no effect on predictions of this kind."""
+    kind, there = predictions.kind, f"{predictions.source} holds {predictions.kind}"
+    if thresholds is not None and kind != "maps":
+        raise UsageError(f"--threshold is for maps, but {there}")
+    if margins is not None and kind != "signed":
+        raise UsageError(f"--margins is for signed scores, but {there}")
+    if curve and kind != "maps":
+        raise UsageError(f"--curve is for maps, which are judged at every threshold, but {there}")
+    if curve and thresholds is not None and len(thresholds) < 2:
+        raise UsageError("--curve needs more than the one --threshold")
 
 
 def _wanted_ids(list: str | None, truth: Path, masks: Mapping[str, Path]) -> set[str] | None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from camkit.errors import InputError, UsageError
 from camkit.pipeline.select import is_hdf5
-from camkit.pipeline.upstream import open_input, reads_standard_input
+from camkit.pipeline.upstream import Sources, open_input, paths_of, reads_standard_input
 from camkit.store.describe import describe
+from camkit.store.merge import shard_words
 
 
-def describe_file(files: Sequence[Path]) -> dict[str, Any]:
+def describe_file(sources: Sources) -> dict[str, Any]:
     """Facts about a store or a checkpoint, as JSON can hold them."""
+    files = paths_of(sources)
     if reads_standard_input(files) or is_hdf5(files[0]) or files[0].suffix in (".h5", ".hdf5"):
         with open_input(files) as store:
-            return describe(store)
+            return describe(store) | {"paths": list(store.names)}
     if len(files) > 1:
         raise UsageError("give one checkpoint, or the shards of one store")
     if not files[0].is_file():
@@ -73,7 +75,7 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _store_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    shard = f", shard {facts['shard']}" if facts["shard"] else ""
+    shard = f", {shard_words(facts['shard'])}" if facts["shard"] else ""
     dtypes = "/".join(facts["dtypes"])
     yield _line("holds", f"{facts['kind']} of {facts['images']:,} images ({dtypes}){shard}, {_size(facts['bytes'])}")
     if facts["failures"]:

@@ -13,10 +13,18 @@ from camkit.errors import UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.mask_folder import MaskFolder
-from camkit.pipeline.output import Output, ResumableSink, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import (
+    STANDARD_OUTPUT,
+    Output,
+    ResumableSink,
+    Runtime,
+    Summary,
+    open_output,
+    write_activations,
+)
 from camkit.pipeline.run import Step
 from camkit.pipeline.select import shard_of_environment
-from camkit.pipeline.upstream import history_of, open_input, stored_records
+from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header, shard_ids
@@ -26,20 +34,25 @@ log = logging.getLogger("camkit")
 
 
 def mask(
-    sources: Sequence[Path],
+    sources: Sources,
     output: Output,
     runtime: Runtime = Runtime(),
     *,
-    threshold: float = MASK_THRESHOLD,
-    png: Path | None = None,
+    threshold: float | None = None,
+    png: Path | str | None = None,
 ) -> Summary:
     """Write a mask for every image of a store: to a masks store, or as palette PNGs into the folder `png`.
 
-    threshold  of a maps store: a pixel is the class with the largest map where that is above, else background
+    threshold  of a maps store: a pixel is the class with the largest map where that is above, else background (0.3)
     """
-    if output.out is not None and output.out.resolve() in [source.resolve() for source in sources]:
-        raise UsageError(f"{output.out} is both input and output; choose another --out")
-    with open_input(sources) as store:
+    paths = paths_of(sources)
+    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
+    if out is not None and out.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"{out} is both input and output; choose another --out")
+    with open_input(paths) as store:
+        if threshold is not None and store.header.kind != "maps":
+            raise UsageError(f"--threshold is for maps, but {name_of_input(paths)} holds {store.header.kind}")
+        threshold = MASK_THRESHOLD if threshold is None else threshold
         step = step_for(store, threshold)
         parameters = {"threshold": threshold} if store.header.kind == "maps" else {}
         header = Header(
@@ -54,7 +67,7 @@ def mask(
         ids = shard_ids(store.ids, shard)
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
-            sinks = MaskFolder(png, header, ids, overwrite=output.overwrite)
+            sinks = MaskFolder(Path(png), header, ids, overwrite=output.overwrite)
         else:
             sinks = open_output(output, header, store.ids, shard)
         with sinks as sink:

@@ -31,6 +31,19 @@ class Network:
     model: str | None = None
     output_stride: int | None = None
 
+    if TYPE_CHECKING:  # a path may be given as text, and is always read as a path
+
+        def __init__(
+            self,
+            ckpt: Path | str,
+            arch: str | None = None,
+            model: str | None = None,
+            output_stride: int | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ckpt", Path(self.ckpt))
+
 
 def load_network(network: Network, device: Device) -> LoadedClassifier:
     from camkit.models.checkpoint import load_classifier

@@ -26,18 +26,18 @@ def damage(where: str) -> Iterator[None]:
         yield
     except DAMAGE as error:
         reason = str(error).split("\n")[0][:160] or type(error).__name__
-        raise StoreError(f"{where} is damaged or not what a store holds ({reason}). Make it again.") from error
+        raise StoreError(f"{where} is damaged or not what a store holds ({reason}); make it again") from error
 
 
 def _stored(item: Any, name: str, where: str, kinds: str, rank: int) -> Any:
     if name not in item.attrs:
-        raise StoreError(f"{where} has no attribute {name!r}.")
+        raise StoreError(f"{where} has no attribute {name!r}")
     attribute = item.attrs.get_id(name)
     shape, dtype = attribute.shape, attribute.dtype
     if shape is None or len(shape) != rank or dtype.kind not in kinds or dtype.subdtype is not None:
-        raise StoreError(f"{where} has an attribute {name!r} of the wrong type.")
+        raise StoreError(f"{where} has an attribute {name!r} of the wrong type")
     if math.prod(shape) > MAX_CLASSES or math.prod(shape) * dtype.itemsize > MAX_TEXT:
-        raise StoreError(f"{where} has an attribute {name!r} of an absurd size.")
+        raise StoreError(f"{where} has an attribute {name!r} of an absurd size")
     if dtype.kind == "O":
         _check_variable(item, dtype, f"{where} has an attribute {name!r}")
     return item.attrs[name]
@@ -45,16 +45,16 @@ def _stored(item: Any, name: str, where: str, kinds: str, rank: int) -> Any:
 
 def _check_variable(item: Any, dtype: np.dtype, what: str) -> None:
     if h5py.check_string_dtype(dtype) is None:
-        raise StoreError(f"{what} of the wrong type.")
+        raise StoreError(f"{what} of the wrong type")
     check_heaps(Path(item.file.filename))
 
 
 def scalar_text(dataset: Any, where: str, limit: int) -> str:
     """The text a scalar dataset holds."""
     if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or dataset.dtype.kind not in "SO":
-        raise StoreError(f"{where} is not a text.")
+        raise StoreError(f"{where} is not a text")
     if dataset.is_virtual or dataset.external or dataset.dtype.itemsize > limit:
-        raise StoreError(f"{where} is not a plain text.")
+        raise StoreError(f"{where} is not a plain text")
     if dataset.dtype.kind == "O":
         _check_variable(dataset, dataset.dtype, f"{where} has a value")
     return bytes(dataset[()]).decode("utf-8", "replace")
@@ -93,5 +93,5 @@ def _decoded(value: Any, name: str, where: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise StoreError(f"{where} has an attribute {name!r} that is not a text.")
+        raise StoreError(f"{where} has an attribute {name!r} that is not a text")
     return value

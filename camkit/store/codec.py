@@ -32,7 +32,7 @@ def default_dtype(header: Header) -> str:
 def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
     """The array to be stored; StoreError if the record is not what its kind promises."""
     kind = kind_of(header.kind)
-    values, where = np.asarray(activation.values), f"The record of {activation.id!r}"
+    values, where = np.asarray(activation.values), f"the record of {activation.id!r}"
     check_size(activation.size, where)
     check_shape(values.shape, np.asarray(activation.classes), activation.size, header, where)
     check_values(values, header, where)
@@ -43,7 +43,7 @@ def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
     if kind.dtypes == ("float32",) or dtype == "float32":
         return np.ascontiguousarray(values, np.float32)
     if values.size and np.abs(values).max() > np.finfo(np.float16).max:
-        raise StoreError(f"{where} has values beyond float16's range; use --dtype float32.")
+        raise StoreError(f"{where} has values beyond float16's range; use --dtype float32")
     return np.ascontiguousarray(values, np.float16)
 
 
@@ -51,70 +51,70 @@ def _mask_dtype(values: np.ndarray, dtype: str, where: str) -> str:
     if values.dtype.name == dtype or not values.size:
         return dtype
     if values.max() > np.iinfo(dtype).max:
-        raise StoreError(f"{where} has the value {values.max()}, which {dtype} cannot hold.")
+        raise StoreError(f"{where} has the value {values.max()}, which {dtype} cannot hold")
     return dtype
 
 
 def check_size(size: Size, where: str) -> None:
     if len(size) != 2 or min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-        raise StoreError(f"{where} has the image size {tuple(size)}; sizes are (H, W) up to {MAX_PIXELS:,} pixels.")
+        raise StoreError(f"{where} has the image size {tuple(size)}; sizes are (H, W) up to {MAX_PIXELS:,} pixels")
 
 
 def check_shape(shape: tuple[int, ...], classes: np.ndarray, size: Size, header: Header, where: str) -> None:
     """Before anything is allocated: rank, classes and number of values fit each other, the header and the image."""
     kind = kind_of(header.kind)
     if len(shape) != kind.rank:
-        raise StoreError(f"{where} has the shape {shape}; {header.kind} have {kind.rank} axes.")
+        raise StoreError(f"{where} has the shape {shape}; {header.kind} have {kind.rank} axes")
     if kind.per_class:
         _check_classes(classes, len(header.classes), where)
         if shape[0] != len(classes) + kind.background:
-            raise StoreError(f"{where} has {shape[0]} planes for {len(classes)} classes.")
+            raise StoreError(f"{where} has {shape[0]} planes for {len(classes)} classes")
         _check_planes(shape, size, where)
     elif header.kind == "scores" and shape[0] != len(header.classes):
-        raise StoreError(f"{where} has {shape[0]} scores for {len(header.classes)} classes.")
+        raise StoreError(f"{where} has {shape[0]} scores for {len(header.classes)} classes")
     elif header.kind == "masks" and tuple(shape) != tuple(size):
-        raise StoreError(f"{where} has a mask of {shape} for an image of {tuple(size)}.")
+        raise StoreError(f"{where} has a mask of {shape} for an image of {tuple(size)}")
 
 
 def _check_classes(classes: np.ndarray, known: int, where: str) -> None:
     if classes.ndim != 1 or (classes.size and classes.dtype.kind not in "iu"):
-        raise StoreError(f"{where} has classes that are not a list of integers.")
+        raise StoreError(f"{where} has classes that are not a list of integers")
     if classes.size and (classes.min() < 0 or classes.max() >= known):
-        raise StoreError(f"{where} has a class outside 0 … {known - 1}.")
+        raise StoreError(f"{where} has a class outside 0 … {known - 1}")
     if np.any(classes[1:] <= classes[:-1]):
-        raise StoreError(f"{where} has classes that are not in ascending order.")
+        raise StoreError(f"{where} has classes that are not in ascending order")
 
 
 def _check_planes(shape: tuple[int, ...], size: Size, where: str) -> None:
     pixels = shape[1] * shape[2]
     if pixels > 4 * max(size[0] * size[1], SMALL) or math.prod(shape) > MAX_VALUES:
-        raise StoreError(f"{where} has the shape {shape}, absurd for an image of {tuple(size)}.")
+        raise StoreError(f"{where} has the shape {shape}, absurd for an image of {tuple(size)}")
     if shape[0] and not pixels:
-        raise StoreError(f"{where} has the shape {shape}: planes without pixels.")
+        raise StoreError(f"{where} has the shape {shape}: planes without pixels")
 
 
 def check_values(values: np.ndarray, header: Header, where: str) -> None:
     if header.kind == "masks":
         return _check_mask(values, len(header.classes), where)
     if values.dtype.kind not in "fiu":
-        raise StoreError(f"{where} has values of type {values.dtype}, not numbers.")
+        raise StoreError(f"{where} has values of type {values.dtype}, not numbers")
     if not values.size:
         return None
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise StoreError(f"{where} has values that are not finite.")
+        raise StoreError(f"{where} has values that are not finite")
     if header.kind in ("maps", "probs") and (low < 0 or high > 1 + TOLERANCE):
-        raise StoreError(f"{where} has values from {low:.4g} to {high:.4g}; {header.kind} lie in 0 … 1.")
+        raise StoreError(f"{where} has values from {low:.4g} to {high:.4g}; {header.kind} lie in 0 … 1")
     return None
 
 
 def _check_mask(values: np.ndarray, classes: int, where: str) -> None:
     if values.dtype.kind not in "iu":
-        raise StoreError(f"{where} has mask values of type {values.dtype}, not integers.")
+        raise StoreError(f"{where} has mask values of type {values.dtype}, not integers")
     undecided = 255 if values.dtype.itemsize == 1 or classes <= 254 else 65_535
     wrong = (values > classes) & (values != undecided)
     if wrong.any() or (values.dtype.kind == "i" and values.min(initial=0) < 0):
-        raise StoreError(f"{where} has mask values beyond its {classes} classes and {undecided} for undecided.")
+        raise StoreError(f"{where} has mask values beyond its {classes} classes and {undecided} for undecided")
 
 
 def write_record(group: h5py.Group, activation: Activation, values: np.ndarray, kind: Kind) -> None:
@@ -179,11 +179,11 @@ def check_dataset(dataset: Any, id: str, header: Header, path: str) -> tuple[np.
     """Classes and size of a record, from its description alone; StoreError before a value is read or allocated."""
     where = f"{path}: the record of {id!r}"
     if not isinstance(dataset, h5py.Dataset):
-        raise StoreError(f"{where} is not an array.")
+        raise StoreError(f"{where} is not an array")
     if dataset.shape is None or dataset.dtype.name not in kind_of(header.kind).dtypes:
-        raise StoreError(f"{where} has the type {dataset.dtype}; {header.kind} are {_dtypes(header)}.")
+        raise StoreError(f"{where} has the type {dataset.dtype}; {header.kind} are {_dtypes(header)}")
     if dataset.is_virtual or dataset.external:
-        raise StoreError(f"{where} has its values in another file; camkit does not follow it there.")
+        raise StoreError(f"{where} has its values in another file; camkit does not follow it there")
     size = _size(dataset, where)
     classes = np.zeros(0, np.int64)
     if kind_of(header.kind).per_class:
@@ -200,16 +200,16 @@ def _dtypes(header: Header) -> str:
 def _size(dataset: h5py.Dataset, where: str) -> Size:
     size = integers(dataset, "size", where)
     if size.shape != (2,):
-        raise StoreError(f"{where} has a size that is not (H, W).")
+        raise StoreError(f"{where} has a size that is not (H, W)")
     check_size((int(size[0]), int(size[1])), where)
     return int(size[0]), int(size[1])
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     if dataset.nbytes > MAX_RATIO * dataset.id.get_storage_size():
-        raise StoreError(f"{where} holds fewer values than it claims.")
+        raise StoreError(f"{where} holds fewer values than it claims")
     if dataset.chunks and math.prod(dataset.chunks) > 2 * max(math.prod(dataset.shape), SMALL):
-        raise StoreError(f"{where} has chunks larger than itself.")
+        raise StoreError(f"{where} has chunks larger than itself")
 
 
 def decode(dataset: Any, id: str, header: Header, path: str) -> Activation:
@@ -235,7 +235,7 @@ def _notes(dataset: h5py.Dataset, where: str) -> dict[str, Any]:
         return {}
     notes = json.loads(text(dataset, "notes", where))
     if not isinstance(notes, dict):
-        raise StoreError(f"{where} has notes that are not a JSON object.")
+        raise StoreError(f"{where} has notes that are not a JSON object")
     return notes
 
 

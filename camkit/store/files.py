@@ -55,23 +55,23 @@ def open_file(path: Path) -> h5py.File:
         raise StoreError(_unreadable(path, error)) from error
     lookalike = what_is(head)
     if lookalike:
-        raise StoreError(f"{path} is {lookalike}, not a camkit store.")
+        raise StoreError(f"{path} is {lookalike}, not a camkit store")
     try:
         return _frugal(h5py.File(path, "r", locking=False))
     except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path} is truncated or damaged; copy it again or make it again.") from error
+        raise StoreError(f"{path} is truncated or damaged; copy it again or make it again") from error
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> str:
     parts = parts_folder(path)
     if isinstance(error, FileNotFoundError) and parts.is_dir():
         return (
-            f"{path} is not finished yet: its parts are in {parts.name}.\n"
-            "Wait for the command that writes it, or run that command again; it goes on where it stopped."
+            f"{path} is not finished yet: its parts are in {parts.name}\n"
+            "wait for the command that writes it, or run that command again; it goes on where it stopped"
         )
     if isinstance(error, FileNotFoundError):
-        return f"{path} does not exist."
-    return f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
+        return f"{path} does not exist"
+    return f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def parts_folder(out: Path) -> Path:
@@ -122,26 +122,26 @@ def read_header(file: h5py.File, path: Path) -> Header:
 
 def _check_format(file: h5py.File, where: str) -> None:
     if "format" not in file.attrs or text(file, "format", where) != FORMAT:
-        raise StoreError(f"{where} is an HDF5 file, but not a camkit store (its attribute 'format' is not {FORMAT!r}).")
+        raise StoreError(f"{where} is an HDF5 file, but not a camkit store (its attribute 'format' is not {FORMAT!r})")
     version = integer(file, "version", where)
     if version > VERSION:
-        raise StoreError(f"{where} was written by a newer camkit (format {version}); update camkit to read it.")
+        raise StoreError(f"{where} was written by a newer camkit (format {version}); update camkit to read it")
     if version != VERSION:
-        raise StoreError(f"{where} has the format version {version}; versions start at 1.")
+        raise StoreError(f"{where} has the format version {version}; versions start at 1")
     if "complete" not in file.attrs or integer(file, "complete", where) != 1:
-        raise StoreError(f"{where} was not finished; run the command that writes it again.")
+        raise StoreError(f"{where} was not finished; run the command that writes it again")
 
 
 def _kind(file: h5py.File, where: str) -> str:
     if "kind" in file.attrs:
         kind = text(file, "kind", where)
         if kind not in KINDS:
-            raise StoreError(f"{where} holds {kind[:40]!r}; this command reads {', '.join(KINDS)}.")
+            raise StoreError(f"{where} holds {kind[:40]!r}; this command reads {', '.join(KINDS)}")
         return kind
     guesses = {kind.group: name for name, kind in reversed(KINDS.items())}
     found = [name for group, name in guesses.items() if group in file]
     if len(found) != 1:
-        raise StoreError(f"{where} does not say what kind of store it is (attribute 'kind').")
+        raise StoreError(f"{where} does not say what kind of store it is (attribute 'kind')")
     return found[0]
 
 
@@ -151,7 +151,7 @@ def list_ids(file: h5py.File, group: str, where: str) -> list[str]:
         if group not in file:
             return []
         if not _is_hard(file.id, group.encode()):
-            raise StoreError(f"{where} has a link that leads elsewhere, {group!r}; camkit does not follow it.")
+            raise StoreError(f"{where} has a link that leads elsewhere, {group!r}; camkit does not follow it")
         return _walk(file, group, where)
 
 
@@ -168,7 +168,7 @@ def _walk(file: h5py.File, group: str, where: str) -> list[str]:
         identifier = h5py.h5o.open(file.id, path.encode())
         address = h5py.h5o.get_info(identifier).addr
         if not isinstance(identifier, h5py.h5g.GroupID) or address in seen or path.count("/") > MAX_DEPTH:
-            raise StoreError(f"{where} has groups within {group!r} that lie in each other, or too deep.")
+            raise StoreError(f"{where} has groups within {group!r} that lie in each other, or too deep")
         seen.add(address)
         for name, is_group in _links(identifier, where):
             if is_group:
@@ -191,6 +191,6 @@ def _links(group: Any, where: str) -> list[tuple[str, bool]]:
     for name, kind in found:
         if kind != h5py.h5l.TYPE_HARD:
             shown = name.decode("utf-8", "replace")
-            raise StoreError(f"{where} has a link that leads elsewhere, {shown!r}; camkit does not follow it.")
+            raise StoreError(f"{where} has a link that leads elsewhere, {shown!r}; camkit does not follow it")
     is_group = h5py.h5o.TYPE_GROUP
     return [(name.decode(), h5py.h5o.get_info(group, name).type == is_group) for name, _ in found]

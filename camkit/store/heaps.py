@@ -27,7 +27,7 @@ def check_heaps(path: Path) -> None:
             sound = _is_sound(data, at)
             at = data.find(SIGNATURE, at + len(SIGNATURE))
     if not sound:
-        raise StoreError(f"{path} is damaged: its texts cannot be read. Make it again.")
+        raise StoreError(f"{path} is damaged: its texts cannot be read; make it again")
 
 
 def _is_sound(data: mmap.mmap, start: int) -> bool:

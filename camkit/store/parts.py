@@ -51,8 +51,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = REASONS.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(
-            f"{path} cannot be written: {reason}.\n"
-            "What was written before is kept; mend this and run the command again."
+            f"{path} cannot be written: {reason}\nwhat was written before is kept; mend this and run the command again"
         ) from error
 
 
@@ -145,11 +144,11 @@ class Parts:
         path = self.path / f"lock-{index}-of-{count}"
         other = self.writers(but=path.name, of_others_than=count)
         if other:
-            raise OutputError(f"{self.out} is being written in another number of shards, by {other[0]}.")
+            raise OutputError(f"{self.out} is being written in another number of shards, by {other[0]}")
         try:
             lock = Lock(path, wait=False)
         except BlockingIOError:
-            raise OutputError(f"{self.out} is being written by {_signature(path)}; wait for it to end.") from None
+            raise OutputError(f"{self.out} is being written by {_signature(path)}; wait for it to end") from None
         lock.sign()
         return lock
 
@@ -226,7 +225,7 @@ class Parts:
 
     def _unknown(self) -> CamkitError:
         return UsageError(
-            f"{self.path} holds parts of an unknown run.\nRemove the folder, choose another --out, or use --overwrite."
+            f"{self.path} holds parts of an unknown run\nremove the folder, choose another --out, or use --overwrite"
         )
 
     def write_run(self, run: dict[str, Any]) -> None:

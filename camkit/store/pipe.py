@@ -24,9 +24,9 @@ def receive_store(stream: BinaryIO | None = None) -> Iterator[Path]:
     head = _head(stream)
     lookalike = what_is(head)
     if not head:
-        raise StoreError("Standard input held no store: the command before it failed or wrote nothing.")
+        raise StoreError("standard input held no store: the command before it failed or wrote nothing")
     if lookalike:
-        raise StoreError(f"Standard input is {lookalike}, not a camkit store.")
+        raise StoreError(f"standard input is {lookalike}, not a camkit store")
     with writing(Path(tempfile.gettempdir())):
         spool = tempfile.NamedTemporaryFile(prefix="camkit-", suffix=".h5")  # noqa: SIM115 - closed below
     with spool:
@@ -41,7 +41,7 @@ def _head(stream: BinaryIO) -> bytes:
     try:
         return stream.read(max(512, len(SIGNATURE)))
     except OSError as error:
-        raise StoreError(f"Standard input cannot be read: {error.strerror or error}.") from error
+        raise StoreError(f"standard input cannot be read: {error.strerror or error}") from error
 
 
 def send_store(path: str | Path, stream: BinaryIO | None = None) -> None:
@@ -53,7 +53,7 @@ def send_store(path: str | Path, stream: BinaryIO | None = None) -> None:
         stream.flush()
     except BrokenPipeError as error:
         raise OutputError(
-            "Standard output was closed by its reader before the store was written; use --out FILE."
+            "standard output was closed by its reader before the store was written; use --out FILE"
         ) from error
     except OSError as error:
-        raise OutputError(f"The store cannot be written to standard output: {error.strerror or error}.") from error
+        raise OutputError(f"the store cannot be written to standard output: {error.strerror or error}") from error

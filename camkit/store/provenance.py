@@ -54,7 +54,7 @@ def to_json(value: Any) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain_value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreError(f"A value cannot be kept in a store as JSON: {error}.") from error
+        raise StoreError(f"a value cannot be kept in a store as JSON: {error}") from error
 
 
 def plain(value: Any) -> Any:
@@ -75,78 +75,98 @@ def _plain_value(value: Any) -> Any:
 def check_chain(provenance: Any) -> None:
     """StoreError unless this is a chain of stages as `stage` makes it; fields may be missing."""
     if not isinstance(provenance, dict):
-        raise StoreError("The provenance is not a JSON object.")
+        raise StoreError("the provenance is not a JSON object")
     level, depth = [provenance], 0
     while level:
         depth += 1
         if depth > MAX_STAGES:
-            raise StoreError(f"The provenance has more than {MAX_STAGES} stages.")
+            raise StoreError(f"the provenance has more than {MAX_STAGES} stages")
         level = [parent for one in level for parent in _checked_parents(one)]
 
 
 def _checked_parents(one: dict[str, Any]) -> list[dict[str, Any]]:
     for field in ("parameters", "checkpoint", "selection", "versions"):
         if not isinstance(one.get(field) or {}, dict):
-            raise StoreError(f"The provenance's {field!r} is not a JSON object.")
+            raise StoreError(f"the provenance's {field!r} is not a JSON object")
     parents = one.get("parents") or []
     if not isinstance(parents, list) or not all(isinstance(parent, dict) for parent in parents):
-        raise StoreError("The provenance's parents are not a list of stages.")
+        raise StoreError("the provenance's parents are not a list of stages")
     return parents
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], *, selection: bool = True) -> str | None:
+Names = tuple[str, str] | None
+"""Of two stores that lie side by side; None where one is what was and the other what is now."""
+
+
+def difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, selection: bool = True, names: Names = None
+) -> str | None:
     """What makes two chains different runs, in words, or None.
 
     Versions, and where the checkpoint lay, do not count. `selection=False`: neither do the images, as for shards.
     """
-    found = list(_differences(plain(old), plain(new), selection))
+    found = list(_differences(plain(old), plain(new), selection, names))
     if not found:
         return None
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], selection: bool) -> Iterator[str]:
+def _differences(old: dict[str, Any], new: dict[str, Any], selection: bool, names: Names) -> Iterator[str]:
     if old.get("command") != new.get("command"):
-        yield f"the command was {old.get('command')} and is now {new.get('command')}"
+        yield _changed("the command", old.get("command"), new.get("command"), names)
         return
     before, after = old.get("parameters") or {}, new.get("parameters") or {}
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            option = "--" + name.replace("_", "-")
-            yield f"{option} was {_shown(before.get(name))} and is now {_shown(after.get(name))}"
-    yield from _checkpoint(old.get("checkpoint") or {}, new.get("checkpoint") or {})
+            yield _changed("--" + name.replace("_", "-"), _shown(before.get(name)), _shown(after.get(name)), names)
+    yield from _checkpoint(old.get("checkpoint") or {}, new.get("checkpoint") or {}, names)
     if selection:
-        yield from _selection(old.get("selection") or {}, new.get("selection") or {})
-    yield from _parents(old.get("parents") or [], new.get("parents") or [], selection)
+        yield from _selection(old.get("selection") or {}, new.get("selection") or {}, names)
+    yield from _parents(old.get("parents") or [], new.get("parents") or [], selection, names)
 
 
-def _checkpoint(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _checkpoint(old: dict[str, Any], new: dict[str, Any], names: Names) -> Iterator[str]:
     if old.get("sha256") == new.get("sha256"):
         if old.get("arch") != new.get("arch"):
-            yield f"the network was {old.get('arch')} and is now {new.get('arch')}"
+            yield _changed("the network", old.get("arch"), new.get("arch"), names)
         return
-    names = [Path(str(one.get("name") or one.get("path") or "")).name for one in (old, new)]
-    if all(names) and names[0] != names[1]:
-        yield f"the checkpoint was {names[0]} and is now {names[1]}"
+    files = [Path(str(one.get("name") or one.get("path") or "")).name for one in (old, new)]
+    if all(files) and files[0] != files[1]:
+        yield _changed("the checkpoint", files[0], files[1], names)
     else:
         yield "the checkpoint is another one"
 
 
-def _selection(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _selection(old: dict[str, Any], new: dict[str, Any], names: Names) -> Iterator[str]:
     if old.get("images") != new.get("images"):
-        yield f"the images were in {old.get('images')} and are now in {new.get('images')}"
+        if names:
+            yield _changed("the folder of images", old.get("images"), new.get("images"), names)
+        else:
+            yield f"the images were in {old.get('images')} and are now in {new.get('images')}"
     if (old.get("count"), old.get("sha256")) != (new.get("count"), new.get("sha256")):
-        yield f"the images or their labels changed ({old.get('count', 0)} then, {new.get('count', 0)} now)"
+        counts = counted(old.get("count", 0), new.get("count", 0), names)
+        yield f"the images or their labels {'differ' if names else 'changed'} ({counts})"
 
 
-def _parents(old: list[dict[str, Any]], new: list[dict[str, Any]], selection: bool) -> Iterator[str]:
+def _parents(old: list[dict[str, Any]], new: list[dict[str, Any]], selection: bool, names: Names) -> Iterator[str]:
     if len(old) != len(new):
-        yield f"the input stores are others ({len(old)} then, {len(new)} now)"
+        yield f"the input stores are others ({counted(len(old), len(new), names)})"
         return
     for before, after in zip(old, new, strict=True):
-        for found in _differences(before, after, selection):
+        for found in _differences(before, after, selection, names):
             yield f"in the input store ({before.get('command')}), {found}"
+
+
+def _changed(what: str, old: Any, new: Any, names: Names) -> str:
+    if names:
+        return f"{what} is {old} in {names[0]} and {new} in {names[1]}"
+    return f"{what} was {old} and is now {new}"
+
+
+def counted(old: int, new: int, names: Names) -> str:
+    """So many here and so many there, or then and now."""
+    return f"{old} in {names[0]}, {new} in {names[1]}" if names else f"{old} then, {new} now"
 
 
 def _shown(value: Any) -> str:
@@ -164,4 +184,4 @@ def sha256_file(path: str | Path) -> str:
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error

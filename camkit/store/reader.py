@@ -18,7 +18,7 @@ from camkit.errors import StoreError
 from camkit.store.attributes import damage
 from camkit.store.codec import check_dataset, decode, read_failure
 from camkit.store.files import list_ids, open_file, read_header
-from camkit.store.provenance import difference, plain, to_json
+from camkit.store.provenance import Names, counted, difference, plain, to_json
 from camkit.store.schema import FAILURES, Header, check_ids, kind_of
 from camkit.types import Activation, Size
 
@@ -26,10 +26,11 @@ from camkit.types import Activation, Size
 class Reader:
     """The records of one store, or of several that `open_store` found to be one run."""
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], name: str | None = None) -> None:
         if not paths:
-            raise StoreError("No store was given.")
+            raise StoreError("no store was given")
         self.paths = tuple(Path(path) for path in paths)
+        self.names = (name,) if name else tuple(map(str, self.paths))
         self._files: list[h5py.File] = []
         try:
             self._open()
@@ -39,14 +40,14 @@ class Reader:
 
     def _open(self) -> None:
         headers = []
-        for path in self.paths:
-            self._files.append(open_file(path))
-            headers.append(read_header(self._files[-1], path))
-        self.header = _one_run(headers, self.paths)
+        for path, name in zip(self.paths, self.names, strict=True):
+            self._files.append(_open_as(name, path))
+            headers.append(read_header(self._files[-1], Path(name)))
+        self.header = _one_run(headers, self.names)
         self._group = kind_of(self.header.kind).group
         self._at: dict[str, int] = self._index(self._group)
         self._failed_at: dict[str, int] = self._index(FAILURES)
-        _check_apart(self._at, self._failed_at, self.paths)
+        _check_apart(self._at, self._failed_at, self.names)
         self.ids: tuple[str, ...] = tuple(sorted(self._at))
         try:
             check_ids((*self.ids, *self._failed_at))
@@ -55,37 +56,37 @@ class Reader:
 
     def _index(self, group: str) -> dict[str, int]:
         index: dict[str, int] = {}
-        for number, (path, file) in enumerate(zip(self.paths, self._files, strict=True)):
-            listed = dict.fromkeys(list_ids(file, group, str(path)), number)
-            _check_apart(index, listed, self.paths)
+        for number, (name, file) in enumerate(zip(self.names, self._files, strict=True)):
+            listed = dict.fromkeys(list_ids(file, group, name), number)
+            _check_apart(index, listed, self.names)
             index.update(listed)
         return index
 
     def _names(self) -> str:
-        return " and ".join(str(path) for path in self.paths[:3])
+        return " and ".join(self.names[:3])
 
     @cached_property
     def failures(self) -> dict[str, str]:
         """Message by id."""
         found = {}
         for id, number in sorted(self._failed_at.items()):
-            with damage(f"{self.paths[number]}: the failure of {id!r}"):
+            with damage(f"{self.names[number]}: the failure of {id!r}"):
                 item = self._files[number][f"{FAILURES}/{id}"]
-                found[id] = read_failure(item, id, str(self.paths[number]))
+                found[id] = read_failure(item, id, self.names[number])
         return found
 
     def read(self, id: str) -> Activation:
         """values: float32, for masks uint8 or uint16 as stored."""
-        path = str(self.path_of(id))
-        with damage(f"{path}: the record of {id!r}"):
-            return decode(self._dataset(id), id, self.header, path)
+        name = self.names[self._number_of(id)]
+        with damage(f"{name}: the record of {id!r}"):
+            return decode(self._dataset(id), id, self.header, name)
 
     def inspect(self, id: str) -> tuple[h5py.Dataset, np.ndarray, Size]:
         """Dataset, classes and photo size of a record, checked as `read` does but without reading its values."""
-        path = str(self.path_of(id))
-        with damage(f"{path}: the record of {id!r}"):
+        name = self.names[self._number_of(id)]
+        with damage(f"{name}: the record of {id!r}"):
             dataset = self._dataset(id)
-            classes, size = check_dataset(dataset, id, self.header, path)
+            classes, size = check_dataset(dataset, id, self.header, name)
             return dataset, classes, size
 
     def path_of_failure(self, id: str) -> Path:
@@ -95,11 +96,14 @@ class Reader:
         return self._files[self._at[id]][f"{self._group}/{id}"]
 
     def path_of(self, id: str) -> Path:
+        return self.paths[self._number_of(id)]
+
+    def _number_of(self, id: str) -> int:
         if id in self._failed_at:
             raise StoreError(f"{self._names()} has no record of {id!r}: it failed, {self.failures[id]}")
         if id not in self._at:
-            raise StoreError(f"{self._names()} has no record of {id!r}.")
-        return self.paths[self._at[id]]
+            raise StoreError(f"{self._names()} has no record of {id!r}")
+        return self._at[id]
 
     def __contains__(self, id: object) -> bool:
         return id in self._at
@@ -123,41 +127,54 @@ class Reader:
             file.close()
 
 
-def open_store(*paths: str | Path) -> Reader:
-    """One store, or several shards of one run; StoreError unless they can be read as one."""
-    return Reader(paths)
+def open_store(*paths: str | Path, name: str | None = None) -> Reader:
+    """One store, or several shards of one run; StoreError unless they can be read as one.
+
+    name    what errors call the store, where its path would tell the user nothing
+    """
+    return Reader(paths, name)
 
 
-def _check_apart(one: dict[str, int], other: dict[str, int], paths: Sequence[Path]) -> None:
+def _open_as(name: str, path: Path) -> h5py.File:
+    try:
+        return open_file(path)
+    except StoreError as error:
+        raise StoreError(str(error).replace(str(path), name)) from error
+
+
+def _check_apart(one: dict[str, int], other: dict[str, int], names: Sequence[str]) -> None:
     both = min(one.keys() & other.keys(), default=None)
     if both is None:
         return
-    first, second = paths[one[both]], paths[other[both]]
+    first, second = names[one[both]], names[other[both]]
     if first == second:
-        raise StoreError(f"{first} holds the id {both!r} twice.")
-    raise StoreError(f"{first} and {second} both hold the id {both!r}.")
+        raise StoreError(f"{first} holds the id {both!r} twice")
+    raise StoreError(f"{first} and {second} both hold the id {both!r}")
 
 
-def _one_run(headers: Sequence[Header], paths: Sequence[Path]) -> Header:
+def _one_run(headers: Sequence[Header], names: Sequence[str]) -> Header:
     """The header of all: equal but for shard and images, or StoreError."""
     first = headers[0]
-    for header, path in zip(headers[1:], paths[1:], strict=True):
-        found = different_run(first, header, selection=False)
+    for header, name in zip(headers[1:], names[1:], strict=True):
+        found = different_run(first, header, selection=False, names=(names[0], name))
         if found:
-            raise StoreError(f"{paths[0]} and {path} are not shards of one run: {found}.")
+            raise StoreError(f"{names[0]} and {name} are not shards of one run: {found}")
     if len(headers) == 1:
         return first
     provenance = merged_provenance([header.provenance for header in headers])
     return replace(first, provenance=provenance, shard=merged_shard([header.shard for header in headers]))
 
 
-def different_run(old: Header, new: Header, *, selection: bool = True) -> str | None:
+def different_run(old: Header, new: Header, *, selection: bool = True, names: Names = None) -> str | None:
     """What keeps two stores from being of the same run, in words, or None."""
     if old.kind != new.kind:
+        if names:
+            return f"{names[0]} holds {old.kind}, {names[1]} holds {new.kind}"
         return f"the store held {old.kind} and now {new.kind}"
     if old.classes != new.classes:
-        return f"the classes changed ({len(old.classes)} then, {len(new.classes)} now)"
-    return difference(old.provenance, new.provenance, selection=selection)
+        counts = counted(len(old.classes), len(new.classes), names)
+        return f"the classes {'differ' if names else 'changed'} ({counts})"
+    return difference(old.provenance, new.provenance, selection=selection, names=names)
 
 
 def merged_shard(shards: Sequence[str]) -> str:

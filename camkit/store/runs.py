@@ -18,9 +18,9 @@ from camkit.store.schema import Header
 
 def check_target(out: Path) -> None:
     if not out.parent.is_dir():
-        raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out.")
+        raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out")
     if out.exists() and not out.is_file():
-        raise UsageError(f"{out} is not a regular file; choose another --out.")
+        raise UsageError(f"{out} is not a regular file; choose another --out")
 
 
 def check_replaceable(out: Path) -> None:
@@ -30,7 +30,7 @@ def check_replaceable(out: Path) -> None:
     with out.open("rb") as stream:
         head = stream.read(len(SIGNATURE))
     if head and head != SIGNATURE:
-        raise UsageError(f"{out} is no store, and --overwrite replaces stores only.\nChoose another --out.")
+        raise UsageError(f"{out} is no store, and --overwrite replaces stores only\nchoose another --out")
 
 
 def existing_store(out: Path, header: Header, ids: Sequence[str]) -> Reader | None:
@@ -40,12 +40,12 @@ def existing_store(out: Path, header: Header, ids: Sequence[str]) -> Reader | No
     try:
         store = open_store(out)
     except StoreError as error:
-        raise UsageError(f"{error}\nIt is not replaced without --overwrite; or choose another --out.") from error
+        raise UsageError(f"{error}\nit is not replaced without --overwrite; or choose another --out") from error
     found = different_run(store.header, header) or _strangers(store, ids)
     if found is None:
         return store
     store.close()
-    raise UsageError(f"{out} was made by another run: {found}.\nChoose another --out, or replace it with --overwrite.")
+    raise UsageError(f"{out} was made by another run: {found}\nchoose another --out, or replace it with --overwrite")
 
 
 def _strangers(store: Reader, ids: Sequence[str]) -> str | None:
@@ -81,8 +81,8 @@ def check_parts(parts: Parts, header: Header, ids: Sequence[str]) -> None:
     found = _run_difference(run, header, ids)
     if found:
         raise UsageError(
-            f"{parts.path} holds the parts of another run: {found}.\n"
-            "Run that command to its end, choose another --out, or begin anew with --overwrite."
+            f"{parts.path} holds the parts of another run: {found}\n"
+            "run that command to its end, choose another --out, or begin anew with --overwrite"
         )
 
 

@@ -60,31 +60,31 @@ class Header:
 
 def kind_of(name: str) -> Kind:
     if name not in KINDS:
-        raise StoreError(f"{name!r} is not a kind of store; the kinds are {', '.join(KINDS)}.")
+        raise StoreError(f"{name!r} is not a kind of store; the kinds are {', '.join(KINDS)}")
     return KINDS[name]
 
 
 def check_classes(classes: Sequence[str]) -> None:
     if len(classes) > MAX_CLASSES:
-        raise StoreError(f"A store holds at most {MAX_CLASSES:,} classes, not {len(classes):,}.")
+        raise StoreError(f"a store holds at most {MAX_CLASSES:,} classes, not {len(classes):,}")
     if not all(isinstance(name, str) and name.isprintable() and name for name in classes):
-        raise StoreError("Class names are texts of one line, and not empty.")
+        raise StoreError("class names are texts of one line, and not empty")
     if len(set(classes)) != len(classes):
         twice = next(name for name, count in Counter(classes).items() if count > 1)
-        raise StoreError(f"The class name {twice!r} occurs twice.")
+        raise StoreError(f"the class name {twice!r} occurs twice")
 
 
 def check_id(id: str) -> str:
     """The id itself; StoreError if it is no relative path of plain components."""
     parts = id.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        raise StoreError(f"The id {id!r} is not a relative path without '.', '..' and empty components.")
+        raise StoreError(f"the id {id!r} is not a relative path without '.', '..' and empty components")
     if "\0" in id or "\\" in id or len(id) > MAX_ID or len(parts) > MAX_DEPTH:
-        raise StoreError(f"The id {id[:80]!r} has a NUL, a backslash, or is too long or too deep.")
+        raise StoreError(f"the id {id[:80]!r} has a NUL, a backslash, or is too long or too deep")
     try:
         id.encode()
     except UnicodeEncodeError:
-        raise StoreError(f"The id {id!r} is not valid Unicode; rename the image's file.") from None
+        raise StoreError(f"the id {id!r} is not valid Unicode; rename the image's file") from None
     return id
 
 
@@ -94,11 +94,11 @@ def check_ids(ids: Iterable[str]) -> tuple[str, ...]:
     known = set(ordered)
     if len(known) < len(ordered):
         twice = next(a for a, b in pairwise(ordered) if a == b)
-        raise StoreError(f"The id {twice!r} occurs twice.")
+        raise StoreError(f"the id {twice!r} occurs twice")
     for id in ordered:
         for folder in folders_of(id):
             if folder in known:
-                raise StoreError(f"{folder!r} and {id!r} cannot both be ids: one is the other's folder.")
+                raise StoreError(f"{folder!r} and {id!r} cannot both be ids: one is the other's folder")
     return ordered
 
 

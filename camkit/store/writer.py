@@ -136,7 +136,7 @@ class Writer:
             return
         writers = self._parts.writers()
         if writers:
-            raise OutputError(f"{self._out} is being written by {writers[0]}; wait for it to end.")
+            raise OutputError(f"{self._out} is being written by {writers[0]}; wait for it to end")
         self._parts.clear()
 
     def _keeps_others(self) -> bool:
@@ -153,7 +153,7 @@ class Writer:
         try:
             return index_files(self._parts.files(), kind_of(self.header.kind).group)
         except StoreError as error:
-            raise OutputError(f"{error}\nRemove that part: its images will be done again.") from error
+            raise OutputError(f"{error}\nremove that part: its images will be done again") from error
 
     def write(self, activation: Activation) -> None:
         """Keep one record; it is durable when its part is full, or 5 s old at the next record."""
@@ -175,11 +175,11 @@ class Writer:
 
     def _check_new(self, id: str) -> None:
         if self._lock is None:
-            raise StoreError(f"{self._out} is finished or closed; the record of {id!r} comes too late.")
+            raise StoreError(f"{self._out} is finished or closed; the record of {id!r} comes too late")
         if id not in self._own:
-            raise StoreError(f"{id!r} is not among the ids of this shard of {self._out}.")
+            raise StoreError(f"{id!r} is not among the ids of this shard of {self._out}")
         if id in self._held:
-            raise StoreError(f"The record of {id!r} was written already.")
+            raise StoreError(f"the record of {id!r} was written already")
 
     def _flush_if_due(self) -> None:
         records, size, seconds = self._limits
@@ -218,7 +218,7 @@ class Writer:
         missing = sorted(self._own - self._held - self._failures.keys())
         if missing:
             raise StoreError(
-                f"{self._out} is not whole: {len(missing)} images were neither done nor failed ({missing[0]!r})."
+                f"{self._out} is not whole: {len(missing)} images were neither done nor failed ({missing[0]!r})"
             )
 
     def _join(self) -> bool:
@@ -260,8 +260,8 @@ def _check_options(header: Header, shard: tuple[int, int], dtype: str | None) ->
     check_chain(plain(header.provenance))
     index, count = shard
     if not 0 <= index < count:
-        raise UsageError(f"Shard {index} of {count} does not exist; shards are 0 to {count - 1}.")
+        raise UsageError(f"shard {index} of {count} does not exist; shards are 0 to {count - 1}")
     if header.kind == "masks" and dtype == "uint8" and len(header.classes) > 254:
-        raise UsageError(f"Masks of {len(header.classes)} classes do not fit uint8; store them as uint16.")
+        raise UsageError(f"masks of {len(header.classes)} classes do not fit uint8; store them as uint16")
     if dtype is not None and dtype not in kind.dtypes:
-        raise UsageError(f"{header.kind} cannot be stored as {dtype}; possible: {', '.join(kind.dtypes)}.")
+        raise UsageError(f"{header.kind} cannot be stored as {dtype}; possible: {', '.join(kind.dtypes)}")

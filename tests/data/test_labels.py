@@ -59,6 +59,32 @@ class TestTables:
         path = written(tmp_path / "mask_labels.csv", "2007_000032,0,8,15,255\n2007_000033,0\ndeep/er/a b.c,1")
         assert present(path) == EXPECTED
 
+    def test_nothing_is_said_of_numbers_where_there_are_names(self, tmp_path):
+        path = written(tmp_path / "mask.csv", "2007_000032,cat")
+        assert read_labels(path, VOC_CLASSES, IDS).source == f"table ({path})"
+
+    @pytest.mark.parametrize(
+        ("name", "text", "reading"),
+        [
+            ("mask.csv", "2007_000032,8", "mask values, class + 1"),
+            ("a.csv", "2007_000032,7", "class indices from 0"),
+            ("mask.json", '{"2007_000032": [8]}', "mask values, class + 1"),
+            ("a.json", '{"2007_000032": [7]}', "class indices from 0"),
+        ],
+    )
+    def test_how_numbers_were_read_is_said(self, tmp_path, name, text, reading):
+        labels = read_labels(written(tmp_path / name, text), VOC_CLASSES, IDS)
+        assert labels.present == {"2007_000032": (CAT,)}
+        assert labels.source.endswith(f"({tmp_path / name}) whose numbers are {reading}")
+
+    def test_numbers_of_other_images_must_be_in_range_too(self, tmp_path):
+        with pytest.raises(LabelError, match=r"class index 20, but .*\nif they are mask values"):
+            present(written(tmp_path / "a.csv", "2007_000032,8\nother,20"))
+        with pytest.raises(LabelError, match="mask value 21"):
+            present(written(tmp_path / "mask.csv", "2007_000032,8\nother,21"))
+        assert present(written(tmp_path / "b.csv", "2007_000032,7\nother,a note")) == {"2007_000032": (CAT,)}
+        assert present(written(tmp_path / "c.csv", "2007_000032,cat\nother,99")) == {"2007_000032": (CAT,)}
+
     def test_class_names_that_are_numbers(self, tmp_path):
         path = written(tmp_path / "a.csv", "a,7,3\nb,1")
         assert present(path, "ab", ("1", "3", "7")) == {"a": (1, 2), "b": (0,)}
@@ -151,7 +177,7 @@ class TestFolders:
             present(tmp_path / "gone")
 
 
-def test_find_labels(voc, folder):
+def test_find_labels(voc, folder, caplog):
     images = find_images(voc)
     labels = find_labels(images, VOC_CLASSES, images.paths)
     assert labels is not None
@@ -169,6 +195,9 @@ def test_find_labels(voc, folder):
     for id in "ab":
         (voc / f"{id}.png").rename(voc / f"SegmentationClass/{id}.png")
     assert find_labels(images, VOC_CLASSES, images.paths) is None
+    masks = voc / "SegmentationClass"
+    told = f"the masks in {masks} are not taken as labels: {{}} of 3 images have none there: {{}}"
+    assert caplog.messages == [told.format(3, "a, b, c"), told.format(1, "c")]
     assert find_labels(images, VOC_CLASSES, ["a", "b"]) is not None
     other = find_images(folder("x.jpg"))
     assert find_labels(other, VOC_CLASSES, other.paths) is None

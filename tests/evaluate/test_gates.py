@@ -72,6 +72,19 @@ def test_baseline_of_other_classes() -> None:
         check_gates(report(class_names=["cat", "cow"]), min_miou=None, baseline=baseline(), max_drop=0.1)
 
 
+@pytest.mark.parametrize("gate", [{"min_miou": 0.1, "baseline": None}, {"min_miou": None, "baseline": baseline()}])
+def test_images_without_a_prediction_meet_no_gate_unless_allowed(gate: dict[str, Any]) -> None:
+    partial = report(missing_predictions=["a", "b"])
+    with pytest.raises(
+        GateError, match=r"^the gate is not met: 2 images have .* no prediction: a, b\n.*--list.*--allow-missing$"
+    ):
+        check_gates(partial, **gate, max_drop=0)
+    check_gates(partial, **gate, max_drop=0, allow_missing=True)
+    check_gates(partial, min_miou=None, baseline=None, max_drop=0)
+    with pytest.raises(GateError, match="below the gate"):
+        check_gates(partial, min_miou=0.9, baseline=None, max_drop=0, allow_missing=True)
+
+
 def test_nothing_measured_meets_no_gate() -> None:
     empty = make_report(ConfusionAccumulator(2).compute(), ["cat", "dog"])
     with pytest.raises(GateError, match="no mIoU"):

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from contextlib import suppress
 from dataclasses import fields, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from camkit.errors import InputError
@@ -58,10 +60,33 @@ def report() -> Report:
     return full_report()
 
 
-def printed(report: Report) -> str:
+def printed(report: Report, width: int = 100) -> str:
     stream = io.StringIO()
-    render_table(report, Console(file=stream, width=100))
+    render_table(report, Console(file=stream, width=width))
     return stream.getvalue()
+
+
+def tables(text: str) -> list[str]:
+    """The lines of the tables: those that begin with a blank and hold something."""
+    return [line for line in text.splitlines() if line.startswith(" ") and line.strip()]
+
+
+@pytest.mark.parametrize("width", range(16, 101))
+def test_figures_are_never_cut(report: Report, width: int) -> None:
+    rows = tuple(replace(row, name=f"狗-{row.name}-of-a-long-name") for row in report.classes)
+    shown = tables(printed(replace(report, classes=rows), width))
+    assert max(map(cell_len, shown)) <= width
+    assert not [line for line in shown if re.search(r"\d…", line) or line.rstrip().endswith("…")]
+    ious = {f"{100 * row.iou:.1f}" for row in rows if row.iou is not None}
+    assert ious <= {word for line in shown for word in line.split()}
+
+
+def test_what_has_no_room_is_named(report: Report) -> None:
+    assert "no room" not in printed(report, 60)
+    narrow = printed(report, 40)
+    assert "no room for FP, FN, pixel AP; --json has all" in narrow
+    assert "no room for decided; --json has all" in narrow
+    assert "precision recall" in narrow
 
 
 def test_says_what_was_measured(report: Report) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from camkit.data.classes import VOC_CLASSES
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.load import Failure
+from camkit.pipeline.output import Output
 from camkit.pipeline.photos import ViewSize, load_photo
 from camkit.pipeline.select import (
     Inputs,
@@ -20,6 +21,7 @@ from camkit.pipeline.select import (
     select,
     shard_of_environment,
 )
+from camkit.stages.network import Network
 from camkit.store.schema import Header
 from camkit.store.writer import Writer
 from camkit.types import Activation, no_classes
@@ -36,6 +38,18 @@ def test_a_voc_root_alone_gives_images_and_labels(world: World) -> None:
         assert present is not None
         assert list(present) == sorted(present)
         assert len(present) in (1, 2)
+
+
+def test_paths_may_be_text(world: World, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("".join(f"{id},3\n" for id in world.ids))
+    inputs = Inputs(str(world.root), labels=str(labels))
+    assert inputs == Inputs(world.root, labels=labels)
+    assert select(inputs, VOC_CLASSES).labels == select(Inputs(world.root, labels=labels), VOC_CLASSES).labels
+    assert Inputs(world.root).labels is None
+    assert Output("maps.h5") == Output(Path("maps.h5"))
+    assert Output().out is None
+    assert Network("a.pth") == Network(Path("a.pth"))
 
 
 def test_the_description_tells_images_and_labels_apart(world: World, tmp_path: Path) -> None:

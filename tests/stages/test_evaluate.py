@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,34 @@ def test_probabilities_and_masks(truths: dict[str, np.ndarray], tmp_path: Path) 
     report, _ = evaluate_predictions([tmp_path / "masks.h5"], tmp_path / "truth")
     assert report.miou == mean_iou([values for values, _ in made.values()], list(truths.values()))
     assert 0.1 < report.undecided < 0.3
+
+
+def test_options_without_effect_are_refused(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    for kind, make in (("maps", maps), ("signed", signed), ("probs", probs), ("masks", masks)):
+        write_store(tmp_path / f"{kind}.h5", kind, make)
+
+    def refused(kind: str, **options: Any) -> str:
+        with pytest.raises(UsageError, match=r"^--") as caught:
+            evaluate_predictions(tmp_path / f"{kind}.h5", tmp_path / "truth", **options)
+        return str(caught.value)
+
+    for kind in ("signed", "probs", "masks"):
+        assert refused(kind, thresholds=[0.5]) == f"--threshold is for maps, but {tmp_path / kind}.h5 holds {kind}"
+        assert refused(kind, curve=True).endswith(f"holds {kind}")
+    for kind in ("maps", "probs", "masks"):
+        assert refused(kind, margins=[0.5]).endswith(f"{kind}.h5 holds {kind}")
+    assert refused("maps", thresholds=[0.5], curve=True) == "--curve needs more than the one --threshold"
+    with pytest.raises(UsageError, match="truth holds masks"):
+        evaluate_predictions(tmp_path / "truth", tmp_path / "truth", thresholds=[0.5], classes="voc")
+    report, _ = evaluate_predictions(tmp_path / "maps.h5", tmp_path / "truth", thresholds=[0.2, 0.5], curve=True)
+    assert len(report.curve) == 2
+
+
+def test_paths_may_be_text(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    write_store(tmp_path / "masks.h5", "masks", masks)
+    expected, _ = evaluate_predictions([tmp_path / "masks.h5"], tmp_path / "truth")
+    for sources in (str(tmp_path / "masks.h5"), [str(tmp_path / "masks.h5")]):
+        assert evaluate_predictions(sources, str(tmp_path / "truth"))[0] == expected
 
 
 def test_what_cannot_be_judged(truths: dict[str, np.ndarray], tmp_path: Path) -> None:

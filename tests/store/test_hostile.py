@@ -260,7 +260,7 @@ def test_places_that_hold_no_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.h5", tmp_path / "nul\0.h5"):
         with pytest.raises(StoreError):
             open_store(path)
-    with pytest.raises(StoreError, match="No store"):
+    with pytest.raises(StoreError, match="no store"):
         open_store()
 
 

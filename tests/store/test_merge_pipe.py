@@ -26,6 +26,7 @@ from camkit.store import (
     stage,
 )
 from camkit.store.join import Sink
+from camkit.store.merge import missing_shards, shard_words
 from camkit.store.reader import merged_shard
 from tests.store.conftest import IDS, header, record, write
 
@@ -60,13 +61,47 @@ def test_some_shards_stay_a_shard(tmp_path: Path, shards: list[Path], undisturbe
     assert merged_shard(["0/3", "1/3", "nonsense"]) == "nonsense,0/3,1/3"
 
 
+def test_missing_shards_are_told(tmp_path: Path, shards: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+    merge_stores(shards, tmp_path / "whole.h5")
+    assert not caplog.messages
+    merge_stores([shards[2], shards[0]], tmp_path / "two.h5")
+    assert caplog.messages == ["the stores are not the whole run; missing: shard 1 of 3"]
+
+
+@pytest.mark.parametrize(
+    ("shard", "held", "missing"),
+    [
+        ("1/3", "shard 1 of 3", "shards 2, 3 of 3"),
+        ("0/3", "shard 3 of 3", "shards 1, 2 of 3"),
+        ("0/3,2/3", "shards 2, 3 of 3", "shard 1 of 3"),
+        ("10/12,2/12", "shards 2, 10 of 12", "shards 1, 3, 4, 5, 6, 7, 8, 9, … of 12"),
+        ("0/2,1/2", "shards 1, 2 of 2", ""),
+        ("0/2,1/3", "shard 2 of 2; shard 1 of 3", "shard 1 of 2; shards 2, 3 of 3"),
+        ("0/999999999", "shard 999999999 of 999999999", "shards 1, 2, 3, 4, 5, 6, 7, 8, … of 999999999"),
+        ("nonsense", "shard nonsense", ""),
+    ],
+)
+def test_people_count_shards_from_1(shard: str, held: str, missing: str) -> None:
+    assert shard_words(shard) == held
+    assert missing_shards(shard) == missing
+    assert missing_shards("") == ""
+
+
 def test_overlap_and_other_runs_name_both_files(tmp_path: Path, shards: list[Path]) -> None:
     write(tmp_path / "all.h5", IDS)
     with pytest.raises(StoreError, match=r"all\.h5 and .*1\.h5 both hold the id"):
         open_store(tmp_path / "all.h5", shards[1])
     write(tmp_path / "other.h5", ["zz"], header(scales=(1,)))
-    with pytest.raises(StoreError, match=r"not shards of one run: --scales"):
+    with pytest.raises(StoreError, match=r"of one run: --scales is not given in \S*0\.h5 and 1 in \S*other\.h5$"):
         merge_stores([shards[0], tmp_path / "other.h5"], tmp_path / "m.h5")
+    write(tmp_path / "masks.h5", ["zz"], header("masks"))
+    with pytest.raises(StoreError, match=r"of one run: \S*0\.h5 holds maps, \S*masks\.h5 holds masks$"):
+        open_store(shards[0], tmp_path / "masks.h5")
+    with pytest.raises(UsageError, match=r"exists: masks\.h5 holds masks, what is to be merged holds maps\n"):
+        merge_stores(shards, tmp_path / "masks.h5")
+    write(tmp_path / "two.h5", ["zz"], replace(header(), classes=("cat", "dog")))
+    with pytest.raises(StoreError, match=r"the classes differ \(3 in \S*0\.h5, 2 in \S*two\.h5\)$"):
+        open_store(shards[0], tmp_path / "two.h5")
     write(tmp_path / "folder.h5", ["b/c"])
     with pytest.raises(StoreError, match="'b' and 'b/c'"):
         merge_stores([shards[0], shards[1], shards[2], tmp_path / "folder.h5"], tmp_path / "m.h5")
@@ -176,6 +211,18 @@ def test_what_is_no_store_is_refused_at_once(data: bytes, words: str) -> None:
         pass
 
 
+def test_errors_do_not_speak_of_the_temporary_file(tmp_path: Path, undisturbed: bytes) -> None:
+    def heard(data: bytes) -> str:
+        with pytest.raises(StoreError) as caught, receive_store(io.BytesIO(data)) as path:
+            open_store(path, name="standard input").read("nobody")
+        assert str(path) not in str(caught.value)
+        return str(caught.value)
+
+    assert heard(undisturbed) == "standard input has no record of 'nobody'"
+    assert heard(undisturbed[: len(undisturbed) // 2]).startswith("standard input is truncated")
+    assert heard(undisturbed.replace(b"complete", b"complexe")).startswith("standard input is damaged")
+
+
 def test_a_reader_that_goes_away(tmp_path: Path, undisturbed: bytes) -> None:
     receiving, sending = os.pipe()
     os.close(receiving)
@@ -219,6 +266,12 @@ def test_differences_are_said_in_words() -> None:
     assert difference(made(), made(selection={"count": 2, "sha256": "x"}), selection=False) is None
     above = [stage("crf", {"min_size": 1}, parents=[made(parameters={"x": n})]) for n in range(2)]
     assert difference(*above) == "in the input store (cam), --x was 0 and is now 1"
+    here = difference(made(), flipped, names=("a.h5", "b.h5"))
+    assert here == "--flip is on in a.h5 and off in b.h5; --scales is 1,0.5 in a.h5 and 1 in b.h5"
+    assert difference(made(), made(selection={"count": 2, "sha256": "x"}), names=("a.h5", "b.h5")) == (
+        "the images or their labels differ (0 in a.h5, 2 in b.h5)"
+    )
+    assert difference(*above, names=("a.h5", "b.h5")) == "in the input store (cam), --x is 0 in a.h5 and 1 in b.h5"
     assert "2 more" in str(difference(made(parameters={}), made(parameters=dict.fromkeys("abcde", 1))))
 
 

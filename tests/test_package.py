@@ -1,0 +1,34 @@
+"""What `import camkit` gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import camkit
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert camkit.__version__ == version("camkit")
+
+
+@pytest.mark.parametrize("name", camkit.__all__)
+def test_every_name_is_there(name: str) -> None:
+    assert getattr(camkit, name).__name__ == name
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = camkit.nothing
+
+
+def test_importing_it_imports_nothing_large() -> None:
+    code = "import sys, camkit; print({'numpy', 'torch', 'importlib.metadata'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout == "set()\n"
