@@ -57,6 +57,15 @@ def command(
     csv: Annotated[
         bool, typer.Option("--csv", help="The table per class as CSV on standard output.", rich_help_panel=o.OUTPUT)
     ] = False,
+    parts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Masks of the parts of objects (0 none, 1 …; names.txt names them): recall of each.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
     curve: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +141,7 @@ def command(
         thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),
         margins=None if margins is None else numbers("--margins", margins, low=0, high=1),
         curve=curve is not None,
+        parts=parts,
     )
     print_report(report, "json" if json else "csv" if csv else "table")
     if curve is not None:

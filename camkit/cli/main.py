@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from camkit.cli.console import set_up_logging
 from camkit.errors import CamkitError, OutputError
 
-COMMANDS = ("classify", "cam", "mask", "evaluate", "info", "merge")
+COMMANDS = ("demo", "classify", "classify-train", "cam", "mask", "evaluate", "show", "info", "merge", "toy-world")
 INTERRUPTED = 130
 
 

@@ -28,6 +28,8 @@ def render_table(report: Report, console: Console) -> None:
         _print_table(console, *_group_rows(report))
     if report.seeds:
         _print_table(console, *_seed_rows(report))
+    if report.parts:
+        _print_table(console, ["part", "recall"], [[row.name, _percent(row.recall)] for row in report.parts])
     for line in summary_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -66,6 +66,15 @@ class SeedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """How much of one part of the objects (heads, bodies …) carries the right class."""
+
+    name: str
+    recall: float
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """Ids that only one side has: how many, and the first few."""
 
@@ -104,6 +113,7 @@ class Report:
     threshold_choice: str = ""
     curve: tuple[CurvePoint, ...] = ()
     seeds: tuple[SeedRow, ...] = ()
+    parts: tuple[PartRow, ...] = ()
     missing_predictions: Missing = Missing()
     missing_truth: Missing = Missing()
     split: str = ""
@@ -210,6 +220,7 @@ def _rows_from(data: Mapping[str, Any]) -> dict[str, Any]:
         "by_class_count": tuple(GroupRow(**row) for row in data["by_class_count"]),
         "curve": tuple(CurvePoint(**row) for row in data["curve"]),
         "seeds": tuple(SeedRow(**row) for row in data["seeds"]),
+        "parts": tuple(PartRow(**row) for row in data.get("parts", ())),
         "missing_predictions": _missing_from(data["missing_predictions"]),
         "missing_truth": _missing_from(data["missing_truth"]),
         "absent": tuple(data["absent"]),

@@ -6,19 +6,20 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.images import list_file
-from camkit.data.lists import read_id_list
+from camkit.data.lists import list_lines, read_id_list
 from camkit.data.masks import find_masks, read_mask
 from camkit.data.reading import examples
 from camkit.data.voc import find_voc
-from camkit.defaults import SEED_MARGINS
+from camkit.defaults import MASK_THRESHOLD, SEED_MARGINS
 from camkit.errors import CamkitError, InputError, UsageError
-from camkit.evaluate.report import Report, make_report
+from camkit.evaluate.parts import PartRecallAccumulator
+from camkit.evaluate.report import PartRow, Report, make_report
 from camkit.evaluate.sweep import DEFAULT_THRESHOLDS
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.mask_folder import MEMO
@@ -26,6 +27,7 @@ from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import fold_records
 from camkit.pipeline.upstream import Sources, name_of_input, open_input, paths_of
+from camkit.stages.mask import masks_of_batch
 from camkit.stages.reducers import reducer_for
 from camkit.types import Activation, Record, no_classes
 
@@ -53,12 +55,14 @@ def evaluate_predictions(
     thresholds: Sequence[float] | None = None,
     margins: Sequence[float] | None = None,
     curve: bool = False,
+    parts: Path | None = None,
 ) -> tuple[Report, Mapping[str, str]]:
     """Compare a store, or a folder of PNGs, with the masks of a folder or a VOC root: the report, and failures by id.
 
     thresholds  of a maps store: one is used as it is, of several (None: 0.00 … 0.99) the best by mIoU
     margins     of a store of signed scores: seeds are foreground above T and background below −T; None: 0 … 0.5
     curve       the report is to hold the figures at every threshold: UsageError where it cannot
+    parts       a folder of masks of the objects' parts: 0 none, part + 1; the recall of each is reported
     """
     truth = Path(truth)
     masks = find_masks(truth)
@@ -82,6 +86,8 @@ def evaluate_predictions(
         records = load_ahead(requests, partial(_with_truth, masks=masks), workers=runtime.workers)
         with show_progress("evaluate", len(ids)) as progress:
             measures, failures = fold_records(records, reducer, progress=progress, on_error=runtime.on_error)
+        threshold = MASK_THRESHOLD if measures.threshold is None else measures.threshold
+        found = () if parts is None else recall_of_parts(predictions, ids, masks, parts, threshold)
     report = make_report(
         measures.confusion,
         predictions.classes,
@@ -96,7 +102,32 @@ def evaluate_predictions(
         truth=str(truth),
         sources=(predictions.source,),
     )
-    return report, failures
+    return replace(report, parts=found), failures
+
+
+def recall_of_parts(
+    predictions: Predictions, ids: Sequence[str], masks: Mapping[str, Path], folder: Path, threshold: float
+) -> tuple[PartRow, ...]:
+    """In a second pass, for the best threshold is known after the first only."""
+    names = [*list_lines(folder / "names.txt")] if (folder / "names.txt").is_file() else []
+    parts = find_masks(folder)
+    if predictions.kind == "signed":
+        raise UsageError("--parts is for maps, probs and masks, not for signed scores")
+    missing = [id for id in ids if id not in parts]
+    if missing:
+        raise InputError(f"{folder} has no part mask of {len(missing)} of {len(ids)} images: {examples(missing)}")
+    counts = PartRecallAccumulator()
+    classes = len(predictions.classes)
+    for id in ids:
+        activation = predictions.read(id)
+        if isinstance(activation, Activation):
+            record = Record(id, activation.size, upstream=activation)
+            (made,) = masks_of_batch([record], kind=predictions.kind, threshold=threshold, num_classes=classes)
+            counts.update(made.values, read_mask(masks[id]), read_mask(parts[id]))
+    return tuple(
+        PartRow(names[number - 1] if number <= len(names) else str(number), recall, pixels)
+        for number, recall, pixels in counts.compute()
+    )
 
 
 def _check_options(

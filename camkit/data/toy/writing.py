@@ -23,6 +23,7 @@ from camkit.data.masks import write_mask
 from camkit.data.reading import exists, is_folder, read_text, reason
 from camkit.data.toy.figures import TOY_CLASSES
 from camkit.data.toy.scene import ToyScene, draw_scene
+from camkit.data.toy.shapes import PARTS
 from camkit.errors import OutputError, UsageError
 
 MEMO = "toy.json"
@@ -173,6 +174,7 @@ def _write_lists(root: Path, world: World) -> None:
     for name, ids in splits.items():
         _write(root / _LISTS / f"{name}.txt", "".join(f"{id}\n" for id in ids).encode())
     _write(root / "classes.txt", "".join(f"{name}\n" for name in TOY_CLASSES).encode())
+    _write(root / "Parts" / "names.txt", "".join(f"{name}\n" for name in PARTS).encode())
 
 
 def _clear(root: Path) -> None:

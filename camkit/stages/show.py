@@ -1,0 +1,202 @@
+"""`camkit show`: what stores say about photos, as a contact sheet, a large overlay, or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from camkit.data.reading import examples
+from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
+from camkit.pipeline.output import Runtime
+from camkit.pipeline.upstream import STANDARD_INPUT, reads_standard_input
+from camkit.stages.evaluate import evaluate_predictions
+from camkit.stages.exhibition import (
+    Column,
+    Exhibition,
+    View,
+    choose_ids,
+    draw_all,
+    first_ids,
+    open_exhibition,
+    thresholds_of,
+)
+from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overlays, page_card, sheet_rows
+from camkit.store.pipe import receive_store
+from camkit.view.overlay import tile_size
+from camkit.view.sheet import (
+    CAPTION,
+    Heading,
+    check_picture_name,
+    check_picture_size,
+    draw_sheet,
+    save_picture,
+    sheet_size,
+    side_by_side,
+)
+
+__all__ = ["Column", "View", "columns_of", "show_sheet", "write_report"]
+
+LARGE_TILE = 640
+SHEET_LIMIT = 24
+
+
+@contextmanager
+def columns_of(stores: Sequence[Path], names: Sequence[str] = ()) -> Iterator[list[Column]]:
+    """A column for each store, by its file name unless named; `-`, or none in a pipe, is standard input."""
+    if reads_standard_input(stores):
+        stores = [STANDARD_INPUT]
+    if names and len(names) != len(stores):
+        raise UsageError(f"--names gives {len(names)} names for {len(stores)} stores")
+    stems = [store.stem for store in stores]
+    usual = stems if len(set(stems)) == len(stems) else [str(store) for store in stores]
+    with ExitStack() as stack:
+        columns = []
+        for store, name in zip(stores, names or usual, strict=True):
+            piped = store == STANDARD_INPUT
+            path = stack.enter_context(receive_store()) if piped else store
+            columns.append(Column("standard input" if piped and not names else name, path))
+        yield columns
+
+
+def show_sheet(columns: Sequence[Column], out: Path, view: View) -> int:
+    """Draw the picture `out`: a sheet with a row per image, or per class that has maps; gives the number of rows.
+
+    One image of one store becomes a large overlay instead. PartialFailure, once it is drawn, if images failed.
+    """
+    check_picture_name(out)
+    failures: dict[str, str] = {}
+    with open_exhibition(columns, view) as show:
+        ids = first_ids(show, choose_ids(show), SHEET_LIMIT)
+        draw = _large_overlay if len(ids) == len(columns) == 1 else _sheet
+        picture, count = draw(show, ids, failures)
+    save_picture(picture, out)
+    _raise_for(failures, ids)
+    return count
+
+
+def write_report(columns: Sequence[Column], page: Path, view: View, *, title: str, lead: str = "") -> int:
+    """Write the HTML file `page`: with ground truth the figures of every store, and pictures; the number of images.
+
+    The figures are of all images of --list, or of the store; ids, classes and limit choose pictures alone.
+    """
+    from camkit.view.page import Method, write_page
+
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html {page}: a page ends in .html")
+    failures: dict[str, str] = {}
+    with open_exhibition(columns, view) as opened:
+        chosen = choose_ids(opened)
+        show = _judged(opened, failures)
+        ids = first_ids(show, chosen, None)
+        methods = [
+            Method(column.name, column.report, column.seconds, history_line(reader.header.provenance))
+            for column, reader in zip(show.columns, show.readers, strict=True)
+        ]
+        write_page(page, methods, draw_all(show, ids, page_card, failures), title=title, lead=lead)
+    _raise_for(failures, ids)
+    return len(ids)
+
+
+def history_line(provenance: Mapping[str, Any]) -> str:
+    """The stages a store went through, first to last: 'cam (resnet38.pth, scales=1,0.5) → mask (threshold=0.3)'."""
+    parents = " + ".join(history_line(parent) for parent in provenance.get("parents") or ())
+    facts = [str((provenance.get("checkpoint") or {}).get("name") or "")]
+    facts += [f"{name}={_short(value)}" for name, value in (provenance.get("parameters") or {}).items()]
+    shown = ", ".join(fact for fact in facts if fact)
+    own = f"{provenance.get('command') or ''} ({shown})" if shown else str(provenance.get("command") or "")
+    return " → ".join(part for part in (parents, own) if part)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _judged(show: Exhibition, failures: dict[str, str]) -> Exhibition:
+    """With a report for every column, and the thresholds they found to be best; as it is without ground truth."""
+    view = show.view
+    if view.truth is None:
+        return show
+    columns = [
+        _judged_column(column, kind, view, view.truth, failures)
+        for column, kind in zip(show.columns, show.look.kinds, strict=True)
+    ]
+    look = replace(show.look, thresholds=thresholds_of(columns, show.look.kinds, view))
+    return replace(show, columns=columns, look=look)
+
+
+def _judged_column(column: Column, kind: str, view: View, truth: Path, failures: dict[str, str]) -> Column:
+    if column.report is not None:
+        return column
+    report, failed = evaluate_predictions(
+        [column.store],
+        truth,
+        Runtime(workers=view.workers),
+        list=view.list,
+        thresholds=[view.threshold] if view.threshold is not None and kind == "maps" else None,
+    )
+    failures.update(failed)
+    return replace(column, report=replace(report, sources=(column.name,)))
+
+
+def _large_overlay(show: Exhibition, ids: Sequence[str], failures: dict[str, str]) -> tuple[Image.Image, int]:
+    """The one image's tiles side by side, and the number of rows, which is one."""
+    large = replace(show, look=replace(show.look, tile=show.view.tile or LARGE_TILE))
+    tiles = [tile for found in draw_all(large, ids, large_overlays, failures) for tile in found]
+    _check_any(tiles, failures)
+    picture = side_by_side(tiles)
+    check_picture_size(picture.height, picture.width)
+    return picture, 1
+
+
+def _sheet(show: Exhibition, ids: Sequence[str], failures: dict[str, str]) -> tuple[Image.Image, int]:
+    """The sheet, and its number of rows."""
+    _check_height(show, ids)
+    rows = [row for found in draw_all(show, ids, sheet_rows, failures) for row in found]
+    _check_any(rows, failures)
+    return draw_sheet(_headings(show), rows, show.look.tile), len(rows)
+
+
+def _headings(show: Exhibition) -> list[Heading]:
+    around = [Heading("photo"), Heading("ground truth")] if show.look.truth else [Heading("photo")]
+    look = show.look
+    abouts = [
+        kind if threshold is None else f"{kind}, threshold {threshold:.2f}"
+        for kind, threshold in zip(look.kinds, look.thresholds, strict=True)
+    ]
+    return [*around, *(Heading(column.name, about) for column, about in zip(show.columns, abouts, strict=True))]
+
+
+def _check_height(show: Exhibition, ids: Sequence[str]) -> None:
+    """Before anything is drawn: the rows that are to come fit on the sheet."""
+    heights, firsts = [], []
+    for id in ids:
+        try:
+            found = [reader.inspect(id) for reader in show.readers]
+        except CamkitError:  # it will be left out, and told
+            continue
+        classes = classes_with_maps([classes for _, classes, _ in found], show.look)
+        for number in range(min(len(classes), MOST_CLASSES) or 1):
+            heights.append(tile_size(found[0][2], show.look.tile)[0] + (0 if number else CAPTION))
+            firsts.append(number == 0)
+    columns = len(show.columns) + 1 + show.look.truth
+    check_picture_size(*sheet_size(heights, firsts, columns, show.look.tile))
+
+
+def _check_any(drawn: Collection[Any], failures: Mapping[str, str]) -> None:
+    if not drawn:
+        id, message = next(iter(failures.items()))
+        raise InputError(f"none of {len(failures)} images could be drawn; {id}: {message}")
+
+
+def _raise_for(failures: Mapping[str, str], ids: Collection[str]) -> None:
+    if failures:
+        total = len({*ids, *failures})  # figures are of more images than are shown
+        named = examples(sorted(failures))
+        raise PartialFailure(f"{len(failures)} of {total} images failed: {named}\nthe others are shown")
