@@ -1,4 +1,4 @@
-"""The tables of figures: methods, classes, images by number of classes, seeds."""
+"""The tables of figures: methods, classes, images by number of classes, parts of objects, seeds."""
 
 from __future__ import annotations
 
@@ -93,6 +93,23 @@ def group_table(methods: Sequence[Method]) -> str:
     heads = [head("method"), *(_group_head(name, groups) for name in names)]
     about = "mIoU in percent, by how many classes an image's ground truth holds."
     return f"<section><h2>Images by number of classes</h2>{table('groups', about, heads, rows)}</section>"
+
+
+def part_table(methods: Sequence[Method]) -> str:
+    """Recall of the parts of objects: a column each."""
+    known = [(number, method, report) for number, method, report in measured(methods) if report.parts]
+    recalls = [{row.name: row.recall for row in report.parts} for _, _, report in known]
+    names = list(dict.fromkeys(name for row in recalls for name in row))
+    if not names:
+        return ""
+    columns = [figure_cells([row.get(name) for row in recalls]) for name in names]
+    rows = [
+        _method_head(number, method) + "".join(column[place] for column in columns)
+        for place, (number, method, _) in enumerate(known)
+    ]
+    about = "Recall in percent: the share of a part's pixels that carry the right class."
+    figures = table("parts", about, [head("method"), *map(head, names)], rows)
+    return f"<section><h2>Parts of objects</h2>{figures}</section>"
 
 
 def seed_table(methods: Sequence[Method]) -> str:

@@ -45,7 +45,7 @@ def _figures(methods: Sequence[Method]) -> Iterator[str]:
     yield tables.method_table(methods)
     yield plot(methods)
     yield f'<div class="columns">{tables.class_table(methods)}<div>'
-    yield tables.group_table(methods) + tables.seed_table(methods)
+    yield tables.group_table(methods) + tables.part_table(methods) + tables.seed_table(methods)
     yield "</div></div>\n"
 
 

@@ -1,0 +1,90 @@
+"""The first thing a newcomer runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camkit.data.masks import read_mask
+from tests.support.world import camkit, said
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    result = camkit("demo", "here", "--scenes", "10", cwd=folder)
+    assert result.returncode == 0, said(result)
+    (folder / "table.txt").write_bytes(result.stdout)
+    return folder
+
+
+def test_it_prints_one_table_with_a_row_per_method(place: Path) -> None:
+    lines = (place / "table.txt").read_text().splitlines()
+    assert lines[0].split() == [
+        "method", "mIoU", "precision", "recall", "of", "head", "of", "body", "of", "limb", "seconds",
+    ]  # fmt: skip
+    assert [line[:14].strip() for line in lines[1:3]] == ["CAM, one scale", "CAM"]
+    figures = [[float(word) for word in line[14:].split()] for line in lines[1:3]]
+    assert all(0 < figure <= 100 for row in figures for figure in row[:6])
+    # the classifier that comes along has learned something: guessing background alone gives less than 10
+    assert min(row[0] for row in figures) > 25
+
+
+def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Path) -> None:
+    here = place / "here"
+    page = (here / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count("<article") == 10
+    assert min(Image.open(here / "sheet.png").size) > 300
+    masks = sorted((here / "masks").glob("*.png"))
+    assert len(masks) == 10
+    assert any(len(np.unique(read_mask(mask))) > 1 for mask in masks)
+    judged = camkit("evaluate", "here/cam.h5", "--gt", "here/world", "--parts", "here/world/Parts", "--json", cwd=place)
+    assert judged.returncode == 0, said(judged)
+    parts = {row["name"]: row["recall"] for row in json.loads(judged.stdout)["parts"]}
+    assert list(parts) == ["head", "body", "limb"]
+    assert f"{100 * parts['head']:.1f}" in (place / "table.txt").read_text()
+
+
+def test_run_again_it_keeps_what_it_has(place: Path) -> None:
+    before = {path: path.read_bytes() for path in (place / "here").glob("*.h5")}
+    again = camkit("demo", "here", "--scenes", "10", "--json", cwd=place)
+    assert again.returncode == 0, said(again)
+    assert {path: path.read_bytes() for path in before} == before
+    found = json.loads(again.stdout)
+    assert found["images"] == 10
+    table = (place / "table.txt").read_text()
+    for row in found["methods"]:
+        assert f"{100 * row['miou']:.1f}" in table
+        assert f"{row['seconds']:.1f}" in table
+
+
+def test_another_world_in_the_same_place_is_refused_until_it_may_replace(place: Path) -> None:
+    other = camkit("demo", "here", "--scenes", "4", cwd=place)
+    assert other.returncode == 2
+    assert "holds another toy world: val 10, now 4" in said(other)
+    assert "--overwrite" in said(other)
+    replaced = camkit("demo", "here", "--scenes", "4", "--overwrite", "-q", cwd=place)
+    assert replaced.returncode == 0, said(replaced)
+    assert "4 drawn scenes" in replaced.stdout.decode()
+    assert len(list((place / "here/masks").glob("*.png"))) == 4
+
+
+def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for arguments, words in (
+        (("file",), "file"),
+        (("here", "--scenes", "0"), "--scenes"),
+        (("here", "--device", "tpu"), "no such device"),
+    ):
+        result = camkit("demo", *arguments, cwd=tmp_path)
+        assert result.returncode in (2, 4), said(result)
+        assert words in said(result)
+        assert "Traceback" not in said(result)
+    assert (tmp_path / "file").read_text() == "mine"
