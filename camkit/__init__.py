@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from camkit.pipeline.select import Inputs
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
+    from camkit.stages.classify_train import classify_train
+    from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
+    from camkit.stages.infercam import InferCamSettings, infercam
     from camkit.stages.mask import mask
     from camkit.stages.network import Network
+    from camkit.stages.show import show_sheet, write_report
+    from camkit.stages.toy_world import toy_world
     from camkit.store.merge import merge_stores
     from camkit.store.reader import Reader, open_store
     from camkit.store.schema import Header
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Activation": "camkit.types",
     "Header": "camkit.store.schema",
+    "InferCamSettings": "camkit.stages.infercam",
     "Inputs": "camkit.pipeline.select",
     "Network": "camkit.stages.network",
     "Output": "camkit.pipeline.output",
@@ -37,18 +43,25 @@ _HOMES = {
     "Writer": "camkit.store.writer",
     "cam": "camkit.stages.cam",
     "classify": "camkit.stages.classify",
+    "classify_train": "camkit.stages.classify_train",
+    "demo": "camkit.stages.demo",
     "evaluate_predictions": "camkit.stages.evaluate",
+    "infercam": "camkit.stages.infercam",
     "load_classifier": "camkit.models.checkpoint",
     "mask": "camkit.stages.mask",
     "merge_stores": "camkit.store.merge",
     "open_store": "camkit.store.reader",
     "save_classifier": "camkit.models.checkpoint",
+    "show_sheet": "camkit.stages.show",
+    "toy_world": "camkit.stages.toy_world",
+    "write_report": "camkit.stages.show",
 }
 
 __all__ = [
-    "Activation", "Header", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime", "Summary",
-    "Writer", "cam", "classify", "evaluate_predictions", "load_classifier", "mask", "merge_stores", "open_store",
-    "save_classifier",
+    "Activation", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime",
+    "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "infercam",
+    "load_classifier", "mask", "merge_stores", "open_store", "save_classifier", "show_sheet", "toy_world",
+    "write_report",
 ]  # fmt: skip
 
 

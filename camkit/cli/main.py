@@ -18,7 +18,9 @@ from typer.core import TyperGroup
 from camkit.cli.console import set_up_logging
 from camkit.errors import CamkitError, OutputError
 
-COMMANDS = ("demo", "classify", "classify-train", "cam", "mask", "evaluate", "show", "info", "merge", "toy-world")
+COMMANDS = (
+    "demo", "classify", "classify-train", "cam", "infercam", "mask", "evaluate", "show", "info", "merge", "toy-world",
+)  # fmt: skip
 INTERRUPTED = 130
 
 

@@ -20,16 +20,20 @@ MARGIN_OF_SEVERAL = 20
 
 def centre_of_mass(values: np.ndarray, size: Size) -> Centre:
     """Of a map [h, w] ≥ 0, as (y, x) in an image of `size`, truncated; of a map that is 0 everywhere the middle."""
-    mass = float(values.sum(dtype=np.float64))
-    if mass <= 0:
+    return centre_of_sums(values.sum(axis=1, dtype=np.float64), values.sum(axis=0, dtype=np.float64), size)
+
+
+def centre_of_sums(rows: np.ndarray, columns: np.ndarray, size: Size) -> Centre:
+    """The same, of a map's sums over each row [h] and over each column [w]."""
+    if rows.sum() <= 0:
         return size[0] // 2, size[1] // 2
-    rows, columns = values.sum(axis=1, dtype=np.float64), values.sum(axis=0, dtype=np.float64)
-    y, x = (float(np.arange(len(sums)) @ sums) / mass for sums in (rows, columns))
+    return _centre(rows, size[0]), _centre(columns, size[1])
+
+
+def _centre(sums: np.ndarray, pixels: int) -> int:
+    at = float(np.arange(len(sums)) @ sums) / float(sums.sum())
     # the middle of a cell of the map is the middle of the pixels it stands for
-    return tuple(
-        int(min(max((at + 0.5) * pixels / cells - 0.5, 0), pixels - 1))
-        for at, pixels, cells in zip((y, x), size, values.shape, strict=True)
-    )  # type: ignore[return-value]
+    return int(min(max((at + 0.5) * pixels / len(sums) - 0.5, 0), pixels - 1))
 
 
 def quarters(centres: Sequence[Centre], size: Size, margin: int) -> list[Box]:
@@ -39,6 +43,14 @@ def quarters(centres: Sequence[Centre], size: Size, margin: int) -> list[Box]:
     rows = ((0, min(height, max(ys) + margin)), (max(0, min(ys) - margin), height))
     columns = ((0, min(width, max(xs) + margin)), (max(0, min(xs) - margin), width))
     return [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def wrapped_quarters(centres: Sequence[Centre], size: Size, margin: int) -> list[Box]:
+    """The same as the authors' program has them: a box that would begin before the image begins before its end."""
+    starts = [min(at) - margin for at in zip(*centres, strict=True)]
+    top, left = (max(0, start + side) if start < 0 else start for start, side in zip(starts, size, strict=True))
+    boxes = quarters(centres, size, margin)
+    return [(top if n >= 2 else 0, left if n % 2 else 0, *box[2:]) for n, box in enumerate(boxes)]
 
 
 def split_boxes(maps: np.ndarray, size: Size) -> list[Box]:

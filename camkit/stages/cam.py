@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from camkit.defaults import SCALES
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.maps import MapMethod, write_maps
+from camkit.stages.maps import MapMethod, Notes, no_notes, write_maps
 from camkit.stages.network import Network
+from camkit.types import Size
 
 if TYPE_CHECKING:
+    import torch
+
     from camkit.models.classifier import LoadedClassifier
 
 PADDED_GRIDS = {"resnet50-irn": 16}
@@ -39,8 +41,19 @@ def cam(
     def method(loaded: LoadedClassifier) -> MapMethod:
         from camkit.methods.cam import multi_scale_cam
 
-        multiple = PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1
-        return partial(multi_scale_cam, classifier=loaded.network, scales=tuple(scales), flip=flip, multiple=multiple)
+        multiple = grid_multiple(loaded, size)
+
+        def maps(images: torch.Tensor, classes: torch.Tensor, size: Size) -> tuple[torch.Tensor, Sequence[Notes]]:
+            found = multi_scale_cam(
+                images, classes, size, classifier=loaded.network, scales=scales, flip=flip, multiple=multiple
+            )
+            return found, no_notes(images)
+
+        return maps
 
     parameters = {"scales": [float(scale) for scale in scales], "flip": flip}
     return write_maps("cam", method, parameters, inputs, network, output, runtime, resize=resize, size=size)
+
+
+def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
+    return PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1

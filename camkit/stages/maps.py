@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 
-class MapMethod(Protocol):
-    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size] in [0, 1]."""
+Notes = Mapping[str, Any]
 
-    def __call__(self, images: torch.Tensor, classes: torch.Tensor, size: Size) -> torch.Tensor: ...
+
+class MapMethod(Protocol):
+    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size] in [0, 1], notes of each."""
+
+    def __call__(
+        self, images: torch.Tensor, classes: torch.Tensor, size: Size
+    ) -> tuple[torch.Tensor, Sequence[Notes]]: ...
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,18 @@ def maps_of_batch(
         present = present_classes(batch, images, classifier, score_threshold)
         table = stack_classes(present, device)
         if table.shape[1] == 0:
-            maps = np.zeros((len(batch), 0, *size), np.float32)
+            maps, notes = np.zeros((len(batch), 0, *size), np.float32), no_notes(images)
         else:
-            maps = method(images, table, size).float().cpu().numpy()
+            made, notes = method(images, table, size)
+            maps = made.float().cpu().numpy()
     return [
-        Activation(record.id, values[: len(classes)], classes, record.size)
-        for record, values, classes in zip(batch, maps, present, strict=True)
+        Activation(record.id, values[: len(classes)], classes, record.size, found)
+        for record, values, classes, found in zip(batch, maps, present, notes, strict=True)
     ]
+
+
+def no_notes(images: torch.Tensor) -> Sequence[Notes]:
+    return [{} for _ in images]
 
 
 def present_classes(

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
+from camkit.defaults import SCORE_THRESHOLD, WORKERS
+
+INFERENCE = "Inference (defaults: the preset's)"
+
+
+class PresetChoice(StrEnum):
+    paper = "paper"
+    published = "published"
+
+
+class FillChoice(StrEnum):
+    mean = "mean"
+    zero = "zero"
+    dataset = "dataset"
+
+
+class ManyClassesChoice(StrEnum):
+    per_class = "per-class"
+    whole = "whole"
+
+
+def command(
+    images: o.Images,
+    ckpt: o.Ckpt,
+    out: o.Out = None,
+    list: o.List = None,
+    labels: o.Labels = None,
+    classes: o.Classes = None,
+    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
+    limit: o.Limit = None,
+    shard: o.Shard = None,
+    arch: o.Arch = None,
+    model: o.Model = None,
+    output_stride: o.OutputStride = None,
+    preset: Annotated[
+        PresetChoice,
+        typer.Option(help="As the paper says, or as the authors' program does.", rich_help_panel=INFERENCE),
+    ] = PresetChoice.paper,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="A third of the time: see README for what it costs.", rich_help_panel=INFERENCE),
+    ] = False,
+    split: Annotated[
+        bool | None,
+        typer.Option("--split/--no-split", help="Into four patches around the centres.", rich_help_panel=INFERENCE),
+    ] = None,
+    iterate: Annotated[
+        bool,
+        typer.Option("--iterate/--no-iterate", help="Hide what was found and infer again.", rich_help_panel=INFERENCE),
+    ] = True,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Hide where a class's map is above: 0.7.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    stop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Stop when less than this share of a patch is new: paper 0.01, published 0.02.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="At most so many: 5.", rich_help_panel=INFERENCE, show_default=False),
+    ] = None,
+    fill: Annotated[
+        FillChoice | None,
+        typer.Option(
+            help="What is hidden gets the patch's mean colour, black, or the data set's mean colour.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    margin: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            min=0,
+            help="Of the patches around the centres: 10 for one class, 20 for two.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    many_classes: Annotated[
+        ManyClassesChoice | None,
+        typer.Option(
+            help="Three and more: four patches for each class (paper), or the whole image (published).",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            min=0,
+            help="The network sees so much of the image around a patch too: 0.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
+    hiding_scales: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,…", help="Scales once something is hidden. Default: --scales.", rich_help_panel=INFERENCE
+        ),
+    ] = None,
+    centre_scales: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,…",
+            help="Scales of the maps that say where to split. Default: --scales.",
+            rich_help_panel=INFERENCE,
+        ),
+    ] = None,
+    resize: o.Resize = None,
+    scales: o.Scales = o.DEFAULT_SCALES,
+    flip: o.Flip = True,
+    size: o.MapSize = "4",
+    dtype: o.Dtype = DtypeChoice.float16,
+    overwrite: o.Overwrite = False,
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """InferCam: class activation maps of more of the object, from the same classifier, without training it again.
+
+    Splits every image around what was seen in it, hides what was found in each part, looks again, and unites what it
+    saw. Writes a maps store as camkit cam does; what was done to each image is in its notes (camkit info, camkit show).
+
+    camkit infercam --ckpt resnet38.pth --images VOC2012/ --list train --out infercams.h5
+
+    camkit infercam --ckpt mine.safetensors --images photos/ --labels tags.csv --fast | camkit mask --png masks/
+    """
+    from camkit.cli.console import close_with
+    from camkit.cli.parse import numbers
+    from camkit.pipeline.output import Output, Runtime
+    from camkit.pipeline.select import Inputs, parse_shard
+    from camkit.stages.infercam import FAST, infercam, settings_of
+    from camkit.stages.network import Network
+
+    given: dict[str, Any] = {
+        "split": split, "rounds": rounds if iterate else 1, "threshold": threshold, "stop": stop, "margin": margin,
+        "context": context, "fill": fill and fill.value, "many_classes": many_classes and many_classes.value,
+        "scales": tuple(numbers("--scales", scales, low=0.01, high=16)), "flip": flip,
+        "hiding_scales": hiding_scales and tuple(numbers("--hiding-scales", hiding_scales, low=0.01, high=16)),
+        "centre_scales": centre_scales and tuple(numbers("--centre-scales", centre_scales, low=0.01, high=16)),
+    }  # fmt: skip
+    changes = {name: value for name, value in given.items() if value is not None}
+    summary = infercam(
+        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
+        Network(ckpt, arch, model, output_stride),
+        Output(out, overwrite, dtype.value),
+        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        settings=settings_of(preset.value, {**(FAST if fast else {}), **changes}),
+        resize=resize,
+        size=size,
+    )
+    close_with(summary, out)

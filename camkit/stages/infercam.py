@@ -1,0 +1,106 @@
+"""`camkit infercam`: InferCam's maps of every photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from camkit.defaults import SCALES
+from camkit.errors import UsageError
+from camkit.pipeline.output import Output, Runtime, Summary
+from camkit.pipeline.select import Inputs
+from camkit.stages.cam import grid_multiple
+from camkit.stages.maps import MapMethod, write_maps
+from camkit.stages.network import Network
+
+if TYPE_CHECKING:
+    from camkit.models.classifier import LoadedClassifier
+
+Preset = Literal["paper", "published"]
+
+
+@dataclass(frozen=True)
+class InferCamSettings:
+    """What InferCam does to an image, and at which scales it asks the response map.
+
+    hiding_scales   of patches with something hidden; None: as `scales`
+    centre_scales   of the maps whose centres of mass say where to split; None: as `scales`
+    The others are those of camkit.methods.infercam.Inference.
+    """
+
+    split: bool = True
+    rounds: int = 5
+    threshold: float = 0.7
+    stop: float = 0.01
+    fill: str = "mean"
+    margin: int | None = None
+    many_classes: str = "per-class"
+    context: int = 0
+    published: bool = False
+    scales: tuple[float, ...] = SCALES
+    hiding_scales: tuple[float, ...] | None = None
+    centre_scales: tuple[float, ...] | None = None
+    flip: bool = True
+
+
+PRESETS: Mapping[Preset, InferCamSettings] = {
+    "paper": InferCamSettings(),
+    "published": InferCamSettings(stop=0.02, many_classes="whole", published=True),
+}
+
+FAST: Mapping[str, Any] = {"centre_scales": (1.0,), "hiding_scales": (1.0, 0.5), "rounds": 3}
+"""What `--fast` changes."""
+
+
+def settings_of(preset: Preset, changes: Mapping[str, Any]) -> InferCamSettings:
+    """A preset with some of its numbers changed, by the names of the fields of InferCamSettings."""
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset} is not known; known are {' and '.join(get_args(Preset))}")
+    settings = replace(PRESETS[preset], **changes)
+    if settings.published and settings.context:
+        raise UsageError("--context is not part of the published program; leave out --preset published")
+    return settings
+
+
+def infercam(
+    inputs: Inputs,
+    network: Network,
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    settings: InferCamSettings = PRESETS["paper"],
+    resize: str | None = None,
+    size: str = "4",
+) -> Summary:
+    """Write InferCam's maps of the classes present in every image, with notes of centres, patches and rounds.
+
+    resize  longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
+    size    resolution of the maps: `full`, or a stride in pixels
+    """
+
+    def method(loaded: LoadedClassifier) -> MapMethod:
+        from camkit.methods.cam import cam
+        from camkit.methods.infercam import Inference, Views, infer_cam
+
+        chosen = asdict(settings)
+        views = Views(
+            scales=chosen.pop("scales"),
+            hiding=chosen.pop("hiding_scales") or settings.scales,
+            centres=chosen.pop("centre_scales") or settings.scales,
+            flip=chosen.pop("flip"),
+            multiple=grid_multiple(loaded, size),
+        )
+        return partial(
+            infer_cam,
+            response=partial(cam, classifier=loaded.network),
+            inference=Inference(**chosen),
+            views=views,
+            mean_colour=[255 * value for value in loaded.mean],
+        )
+
+    return write_maps(
+        "infercam", method, {"response": "cam", **asdict(settings)}, inputs, network, output, runtime,
+        resize=resize, size=size,
+    )  # fmt: skip

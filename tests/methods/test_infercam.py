@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from camkit.methods.cam import cam, multi_scale_cam
+from camkit.methods.infercam import Inference, Views, infer_cam
+from camkit.methods.split import quarters, wrapped_quarters
+from tests.methods.test_response import TinyClassifier, as_batch, photo
+from tests.reference import infercam as reference
+
+SCALES = (1.0, 0.5)
+PAPER = Inference()
+ONCE = Views(SCALES, SCALES, SCALES)
+COLOUR = [255 * value for value in TinyClassifier.mean]
+
+
+def run(
+    images: torch.Tensor, classes: list[list[int]], inference: Inference = PAPER, views: Views = ONCE,
+    size: tuple[int, int] | None = None,
+) -> tuple[torch.Tensor, list[dict[str, object]]]:  # fmt: skip
+    seen = size or (images.shape[-2], images.shape[-1])
+    return infer_cam(
+        images, torch.tensor(classes), seen, response=partial(cam, classifier=TinyClassifier()), inference=inference,
+        views=views, mean_colour=COLOUR,
+    )  # fmt: skip
+
+
+def patches_of(note: dict[str, object]) -> list[dict[str, object]]:
+    found = note["patches"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_paper_preset_equals_the_slow_reference(classes: list[int], seed: int) -> None:
+    network, image = TinyClassifier(), photo(44, 60, seed)
+
+    def features(pixels: np.ndarray) -> np.ndarray:
+        normalised = (pixels / 255 - np.array(network.mean)) / np.array(network.std)
+        return network.features(torch.from_numpy(normalised.astype(np.float32)).permute(2, 0, 1)[None])[0].numpy()
+
+    slow = reference.infer_cam(image, classes, features, network.weight.numpy(), SCALES)
+    maps, notes = run(as_batch(image), [classes])
+    patches = patches_of(notes[0])
+    assert [tuple(patch["box"]) for patch in patches] == slow.boxes  # type: ignore[arg-type]
+    assert [patch["rounds"] for patch in patches] == [len(shares) for shares in slow.shares]
+    for patch, shares in zip(patches, slow.shares, strict=True):
+        np.testing.assert_allclose(patch["hidden"], shares, atol=5e-3)  # type: ignore[arg-type]
+    # a pixel at the threshold may fall on either side of it, and changes what is seen around it
+    difference = np.abs(maps[0].numpy() - slow.maps)
+    assert np.quantile(difference, 0.99) < 5e-3
+    assert difference.max() < 0.1
+
+
+def test_without_splitting_and_hiding_it_is_cam() -> None:
+    image = as_batch(photo(40, 52))
+    maps, notes = run(image, [[2, 3]], Inference(split=False, rounds=1))
+    expected = multi_scale_cam(image, torch.tensor([[2, 3]]), (40, 52), classifier=TinyClassifier(), scales=SCALES)
+    torch.testing.assert_close(maps, expected)
+    assert notes[0] == {
+        "seen": [40, 52], "centres": [],
+        "patches": [{"box": [0, 0, 40, 52], "classes": [2, 3], "rounds": 1, "hidden": [notes_share(maps)]}],
+    }  # fmt: skip
+
+
+def notes_share(maps: torch.Tensor) -> float:
+    return round(float((maps[0] > 0.7).any(0).double().mean()), 6)
+
+
+SETTINGS = st.builds(
+    Inference,
+    split=st.booleans(), rounds=st.integers(1, 4), threshold=st.sampled_from([0.0, 0.4, 0.7, 1.0]),
+    stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "zero", "dataset"]),
+    margin=st.sampled_from([None, 0, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
+    context=st.sampled_from([0, 5, 200]), published=st.booleans(),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    inference=SETTINGS, height=st.integers(1, 30), width=st.integers(1, 30), seed=st.integers(0, 99),
+    flip=st.booleans(),
+    classes=st.lists(st.integers(-1, 3), min_size=1, max_size=4, unique=True).map(lambda c: sorted(c, reverse=True)),
+)  # fmt: skip
+def test_maps_lie_in_0_1_and_the_union_never_falls_below_a_patch(
+    inference: Inference, height: int, width: int, seed: int, flip: bool, classes: list[int]
+) -> None:
+    views = replace(ONCE, flip=flip)
+    maps, notes = run(as_batch(photo(height, width, seed)), [classes], inference, views)
+    assert maps.shape == (1, len(classes), height, width)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    for row, c in enumerate(classes):
+        assert c >= 0 or (maps[0, row] == 0).all()
+    for patch in patches_of(notes[0]):
+        top, left, bottom, right = patch["box"]  # type: ignore[misc]
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+        assert 1 <= patch["rounds"] <= inference.rounds  # type: ignore[operator]
+        shares = patch["hidden"]
+        assert all(-1e-6 <= share <= 1 for share in shares)  # type: ignore[attr-defined]
+        assert sum(shares) <= 1 + 1e-5  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), rounds=st.integers(1, 3), many=st.booleans())
+def test_more_rounds_never_lower_a_map(seed: int, rounds: int, many: bool) -> None:
+    image, classes = as_batch(photo(30, 26, seed)), [[0, 1, 2]] if many else [[3, 1]]
+    fewer, _ = run(image, classes, Inference(rounds=rounds, stop=0.0))
+    more, _ = run(image, classes, Inference(rounds=rounds + 1, stop=0.0))
+    assert (more >= fewer - 1e-6).all()
+
+
+def test_the_batch_does_not_change_what_is_seen() -> None:
+    first, second, third = photo(36, 40, 1), photo(36, 40, 2), photo(36, 40, 3)
+    classes = [[0, -1, -1], [1, 2, -1], [0, 1, 3]]
+    together, notes = run(as_batch(first, second, third), classes)
+    for n, image in enumerate((first, second, third)):
+        alone, note = run(as_batch(image), [classes[n]])
+        assert note[0] == notes[n]
+        torch.testing.assert_close(together[n : n + 1], alone, atol=1e-4, rtol=0)
+    assert (together[0, 1:] == 0).all()
+
+
+def test_a_blind_response_is_split_in_the_middle_and_stops() -> None:
+    maps, notes = infer_cam(
+        as_batch(photo(40, 60)), torch.tensor([[1]]), (10, 15), inference=Inference(), views=ONCE, mean_colour=COLOUR,
+        response=lambda images, classes: images.new_zeros(*classes.shape, 5, 5),
+    )  # fmt: skip
+    assert maps.shape == (1, 1, 10, 15)
+    assert (maps == 0).all()
+    assert notes[0]["centres"] == [[20, 30]]
+    assert [patch["hidden"] for patch in patches_of(notes[0])] == [[0.0]] * 4
+
+
+def test_what_was_hidden_is_filled_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second round sees the patch with one half in the patch's mean colour, mirrored in the mirror image."""
+    seen: list[torch.Tensor] = []
+
+    def left_half(images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        maps = torch.zeros(len(images), 1, *images.shape[-2:])
+        maps[: len(images) // 2, :, :, :10] = 1
+        maps[len(images) // 2 :, :, :, 10:] = 1
+        return maps
+
+    image = as_batch(photo(20, 20))
+    views = Views((1.0,), (1.0,), (1.0,))
+    inference = Inference(split=False, rounds=2)
+    infer_cam(
+        image, torch.tensor([[0]]), (20, 20), response=left_half, inference=inference, views=views, mean_colour=COLOUR
+    )
+    torch.testing.assert_close(seen[0][:1], image)
+    straight, mirrored = seen[1]
+    colour = image.mean((2, 3))[0]
+    torch.testing.assert_close(straight[:, :, :10], colour[:, None, None].expand(3, 20, 10))
+    torch.testing.assert_close(straight[:, :, 10:], image[0, :, :, 10:])
+    torch.testing.assert_close(mirrored, straight.flip(-1))
+    seen.clear()
+    infer_cam(
+        image, torch.tensor([[0]]), (20, 20), response=left_half, inference=replace(inference, published=True),
+        views=views, mean_colour=COLOUR,
+    )  # fmt: skip
+    unturned = seen[1][1]
+    torch.testing.assert_close(unturned[:, :, :10], colour[:, None, None].expand(3, 20, 10))
+    torch.testing.assert_close(unturned[:, :, 10:], image[0].flip(-1)[:, :, 10:])
+
+
+def test_context_is_seen_but_not_kept() -> None:
+    shapes: set[tuple[int, int]] = set()
+
+    def response(images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        shapes.add((images.shape[-2], images.shape[-1]))
+        return cam(images, classes, TinyClassifier())
+
+    image, views = as_batch(photo(40, 40)), Views((1.0,), (1.0,), (1.0,))
+    _, notes = infer_cam(
+        image, torch.tensor([[1]]), (40, 40), response=response, inference=Inference(rounds=1, context=7), views=views,
+        mean_colour=COLOUR,
+    )  # fmt: skip
+    sizes = set()
+    for patch in patches_of(notes[0]):
+        top, left, bottom, right = patch["box"]  # type: ignore[misc]
+        sizes.add((min(40, bottom + 7) - max(0, top - 7), min(40, right + 7) - max(0, left - 7)))
+    assert shapes - {(40, 40)} == sizes - {(40, 40)}
+
+
+def test_the_published_boxes_begin_before_the_end() -> None:
+    """As in the authors' run: centres at columns 4 and 97 of 203, margin 20."""
+    found = wrapped_quarters([(168, 4), (90, 97)], (203, 203), 20)
+    assert found == [(0, 0, 188, 117), (0, 187, 188, 203), (70, 0, 203, 117), (70, 187, 203, 203)]
+    assert quarters([(168, 4), (90, 97)], (203, 203), 20)[1] == (0, 0, 188, 203)
+
+
+@pytest.mark.slow
+def test_parity_with_the_published_program(oracles: Path, tmp_path: Path) -> None:
+    """The quickest of its three photos; CAMKIT_ORACLES=all for the others, which take minutes."""
+    import camkit
+    from camkit.stages.infercam import settings_of
+    from tests.support.oracles import seeded_checkpoint
+
+    described = json.loads((oracles / "infercam.json").read_text())["images"]
+    expected = np.load(oracles / "infercam.npz")
+    ids = sorted(described) if os.environ.get("CAMKIT_ORACLES") == "all" else ["2007_000003"]
+    rows = [f"{id},{','.join(map(str, described[id]['label_idx']))}\n" for id in ids]
+    (tmp_path / "labels.csv").write_text("".join(rows))
+    (tmp_path / "list.txt").write_text("\n".join(ids))
+    camkit.infercam(
+        camkit.Inputs(oracles / "images", list=str(tmp_path / "list.txt"), labels=tmp_path / "labels.csv"),
+        camkit.Network(seeded_checkpoint(oracles, "resnet38_cls", tmp_path / "published.pth")),
+        camkit.Output(tmp_path / "maps.h5", dtype="float32"),
+        settings=settings_of("published", {}),
+        size="full",
+    )
+    with camkit.open_store(tmp_path / "maps.h5") as store:
+        assert list(store.ids) == ids
+        for activation in store:
+            told = described[activation.id]
+            patches = activation.notes["patches"]
+            boxes = [[top, bottom, left, right] for top, left, bottom, right in (patch["box"] for patch in patches)]
+            assert boxes == told["split_boxes_y0y1x0x1"]
+            assert [patch["rounds"] for patch in patches] == told["png"]["rounds_per_split"]
+            difference = np.abs(activation.values - expected[f"{activation.id}_png_maps"])
+            print(activation.id, difference.max())
+            assert difference.max() <= 5e-3
