@@ -20,6 +20,10 @@ def command(
     failures: Annotated[
         bool, typer.Option("--failures", help="Only the ids that failed, and why, one a line.")
     ] = False,
+    id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="ID", help="Only this image: its classes, size, and what a method noted of it."),
+    ] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -29,13 +33,19 @@ def command(
 
     camkit info cams.h5
 
+    camkit info infercams.h5 --id 2007_000032
+
     camkit info resnet38.pth
     """
     from json import dumps
 
     from camkit.cli.console import print_lines
-    from camkit.stages.info import describe_file, failure_lines, lines_of
+    from camkit.stages.info import describe_file, describe_image, failure_lines, image_lines, lines_of
 
+    if id is not None:
+        facts = describe_image(files or [], id)
+        print_lines([dumps(facts, indent=2, ensure_ascii=False)] if json else image_lines(facts))
+        return
     description = describe_file(files or [])
     if failures:
         print_lines(failure_lines(description))

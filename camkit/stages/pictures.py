@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from camkit.evaluate.confusion import ConfusionAccumulator
 from camkit.evaluate.resize import upsample
 from camkit.methods.seeds import mask_labels, mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure
+from camkit.stages.notes import whole_numbers
 from camkit.stages.reducers import judged
 from camkit.types import Activation, Record, Size
 from camkit.view import overlay
@@ -191,7 +192,24 @@ def _tile(subject: _Subject, look: Look, column: int, index: int | None, first: 
     values = upsample(activation.values[activation.classes == index], _size(subject.photo))[0]
     if kind == "signed":
         return overlay.signed_tile(subject.photo, values, look.names[index])
-    return overlay.heat_tile(subject.photo, values, look.names[index], look.thresholds[column])
+    frames = frames_of(activation, index)
+    return overlay.heat_tile(subject.photo, values, look.names[index], look.thresholds[column], frames)
+
+
+def frames_of(activation: Activation, index: int) -> list[overlay.Frame]:
+    """The patches in which a class was looked for, and the rounds it took, where the notes tell of them."""
+    seen, patches = whole_numbers(activation.notes.get("seen")), activation.notes.get("patches")
+    if len(seen) != 2 or 0 in seen or not isinstance(patches, list):
+        return []
+    frames = []
+    for patch in patches:
+        if not isinstance(patch, Mapping) or index not in whole_numbers(patch.get("classes")):
+            continue
+        box, rounds = whole_numbers(patch.get("box")), patch.get("rounds")
+        if len(box) == 4:
+            top, left, bottom, right = (side / seen[n % 2] for n, side in enumerate(box))
+            frames.append(overlay.Frame(top, left, bottom, right, f"{rounds} round{'' if rounds == 1 else 's'}"))
+    return frames
 
 
 def _mask_tile(subject: _Subject, look: Look, column: int) -> Image.Image:

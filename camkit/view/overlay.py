@@ -31,6 +31,17 @@ Place = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A box in a photo, in shares of its height and width, and what is written in its outer corner."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
     """Sizes that grow with the tile."""
 
@@ -61,14 +72,21 @@ def empty_tile(photo: np.ndarray, text: str) -> Image.Image:
     return tile
 
 
-def heat_tile(photo: np.ndarray, values: np.ndarray, name: str, threshold: float | None = None) -> Image.Image:
-    """The map of one class, values [H, W] in [0, 1], with a line around what lies above the threshold."""
+def heat_tile(
+    photo: np.ndarray,
+    values: np.ndarray,
+    name: str,
+    threshold: float | None = None,
+    frames: Sequence[Frame] = (),
+) -> Image.Image:
+    """The map of one class, values [H, W] in [0, 1], with a line around what lies above the threshold, and frames."""
     picture = _tinted(_greyed(photo), heat_table()[_as_bytes(values)], values)
     scale, facts = _Scale.of(photo), f"max {values.max():.2f}"
     if threshold is not None:
         _draw_line(picture, values > np.float32(threshold), scale)
         facts += f", line at {threshold:.2f}"
     tile = _reduced(picture)
+    _draw_frames(tile, frames, scale)
     _write_corner(tile, name, facts, scale)
     return tile
 
@@ -157,6 +175,21 @@ def _draw_line(picture: Image.Image, inside: np.ndarray, scale: _Scale) -> None:
     border = _edges(inside) & inside
     picture.paste(_DARK, mask=_widened(border, scale.line + 1))
     picture.paste(_WHITE, mask=_widened(border, scale.line))
+
+
+def _draw_frames(tile: Image.Image, frames: Sequence[Frame], scale: _Scale) -> None:
+    """Thin frames, each in a colour of its own; what is written stands where no other frame of a split begins."""
+    draw = ImageDraw.Draw(tile)
+    small = max(9, scale.text - 2)
+    for number, frame in enumerate(frames):
+        colour = class_colour(number)
+        left, right = frame.left * tile.width, frame.right * tile.width - 1
+        top, bottom = frame.top * tile.height, frame.bottom * tile.height - 1
+        draw.rectangle((left, top, right, bottom), outline=colour, width=scale.line)
+        low, late = frame.bottom > 1 - frame.top, frame.right > 1 - frame.left
+        at = (right - 4 if late else left + 4, bottom - small - 8 if low else top + small + 10)
+        anchor = ("r" if late else "l") + ("d" if low else "a")
+        write(draw, at, frame.text, size=small, anchor=anchor, colour="#ffffff", outlined=True)
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:
