@@ -84,9 +84,9 @@ def image_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     shape = "x".join(map(str, facts["shape"]))
     yield _line("holds", f"{facts['kind']} {shape}: {', '.join(facts['classes']) or 'no class'}")
     for name, value in facts["notes"].items():
-        for number, entry in enumerate(value if name == "patches" else [value]):
-            told = _patch_words(entry) if name == "patches" else str(entry)
-            yield _line(name if number == 0 else "", told)
+        patches = isinstance(value, list) and name == "patches"
+        for number, entry in enumerate(value if patches else [value]):
+            yield _line(name if number == 0 else "", _patch_words(entry) if patches else str(entry))
 
 
 def _patch_words(patch: Mapping[str, Any]) -> str:
