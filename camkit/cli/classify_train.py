@@ -231,7 +231,7 @@ def command(
         "freeze_norm": freeze_norm, "flip": flip, "jitter": jitter,
         "optimiser": optimiser and optimiser.value, "schedule": schedule and schedule.value,
         "pooling": pooling and pooling.value,
-        "freeze": freeze and tuple(freeze.split(",")),
+        "freeze": None if freeze is None else tuple(name.strip() for name in freeze.split(",") if name.strip()),
         "scale_range": scale_range and tuple(numbers("--scale-range", scale_range, low=0.01, high=16, count=2)),
         "long_side": long_side and tuple(map(int, numbers("--long-side", long_side, low=16, high=10_000, count=2))),
     }  # fmt: skip
@@ -264,6 +264,6 @@ def sentence(trained: Trained) -> str:
     if trained.best is None:
         return "already trained"
     precision = trained.best.get("mean_average_precision")
-    told = f", mAP {100 * precision:.1f}" if precision is not None else ""
-    epochs = len(trained.history)
-    return f"{epochs} epochs in {duration(trained.summary.seconds)}, best epoch {trained.best['epoch']:.0f}{told}"
+    epochs = f"{len(trained.history)} epoch" + ("s" if len(trained.history) > 1 else "")
+    best = f", best epoch {trained.best['epoch']:.0f}, mAP {100 * precision:.1f}" if precision is not None else ""
+    return f"{epochs} in {duration(trained.summary.seconds)}{best}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -33,7 +34,8 @@ class CommandGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"camkit.cli.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        module = importlib.import_module(f"camkit.cli.{name}")
         single = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
         single.command(cmd_name)(guarded(module.command))
         return typer.main.get_command(single)

@@ -11,7 +11,7 @@ from camkit.defaults import WORKERS
 
 def command(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.", show_default=False)],
-    train: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes of the split train.")] = 200,
+    train: Annotated[int, typer.Option(metavar="N", min=0, help="Scenes of the split train.")] = 200,
     val: Annotated[int, typer.Option(metavar="N", min=0, help="Scenes of the split val.")] = 60,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed, another world.")] = 0,
     overwrite: o.Overwrite = False,

@@ -84,14 +84,7 @@ def load_classifier(
 def packaged(ckpt: Path) -> Path:
     """The file behind the name of a checkpoint that comes with camkit; a file of that name goes first."""
     ckpt = Path(ckpt)
-    return PACKAGED.get(str(ckpt), ckpt) if not is_there(ckpt) else ckpt
-
-
-def is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+    return PACKAGED[str(ckpt)] if str(ckpt) in PACKAGED and not ckpt.is_file() else ckpt
 
 
 def load_start(

@@ -82,7 +82,10 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def arithmetic(device: Device) -> Iterator[None]:
-    """The chosen precision, for the time of the block."""
+    """The chosen precision, for the time of the block.
+
+    Weights must not change within: what they are as bfloat16 is kept until its end.
+    """
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32

@@ -33,13 +33,14 @@ from camkit.types import Activation
 if TYPE_CHECKING:
     from camkit.models.classifier import Network
     from camkit.training.classify import Item
-    from camkit.training.folder import History
+    from camkit.training.folder import History, TrainingFolder
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
 
 log = logging.getLogger("camkit")
 
 BEST_BY = "mean_average_precision"
+NO_LABELS = "training needs image-level labels: give --labels, or a VOC root with annotations or masks"
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,15 @@ def classify_train(
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
     training = select(inputs, classes)
-    judged = select(validation, classes) if validation is not None else None
+    judged = select_to_judge(validation, classes) if validation is not None else None
     items = items_of(training, patches)
     _check_labels(items, classes)
     log.info("training on %s", _count(training, items, judged))
     folder = TrainingFolder(out)
+    _check_init(start, folder)
     run = provenance_of(start, recipe, device, training, judged, patches, input_size)
     if folder.is_finished(run, overwrite=overwrite):
-        folder.remove()
+        folder.remove_leftovers(run)
         return Trained(Summary(len(training.ids), already=len(training.ids)), [], None)
     started = time.monotonic()
     with ranks_of_environment(device) as ranks:
@@ -157,9 +159,18 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     names = None if source is None or is_hdf5(source) else classes_of_labels(source)
     if images.voc is not None and (names is None or set(names) <= set(VOC_CLASSES)):
         return VOC_CLASSES
+    if source is None:
+        raise LabelError(NO_LABELS)
     if names is None:
         raise LabelError("the labels hold no class names: give them with --classes, one a line (or voc, or coco)")
     return names
+
+
+def select_to_judge(validation: Inputs, classes: tuple[str, ...]) -> Selection:
+    judged = select(validation, classes)
+    if judged.labels is None:
+        raise LabelError(f"judging on {validation.images} needs image-level labels of it: give --val-labels")
+    return judged
 
 
 def items_of(training: Selection, patches: Path | None) -> list[Item]:
@@ -167,7 +178,7 @@ def items_of(training: Selection, patches: Path | None) -> list[Item]:
     from camkit.training.classify import Item
 
     if training.labels is None:
-        raise LabelError("training needs image-level labels: give --labels, or a VOC root with annotations or masks")
+        raise LabelError(NO_LABELS)
     present = training.labels.present
     items = [Item(id, training.images.paths[id], present[id]) for id in training.ids]
     if patches is not None:
@@ -189,8 +200,17 @@ def _patches_of(items: Sequence[Item], patches: Path) -> list[Item]:
         found = []
         for item in items:
             maps = store.read(item.id)
-            found += [replace(item, box=box) for box in split_boxes(maps.values, maps.size)]
+            found += [replace(item, box=box, size=maps.size) for box in split_boxes(maps.values, maps.size)]
         return found
+
+
+def _check_init(start: Start, folder: TrainingFolder) -> None:
+    """UsageError if the result would replace what it starts from."""
+    if start.init is None or not start.init.exists():
+        return
+    for result in folder.results.values():
+        if result.exists() and result.samefile(start.init):
+            raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
 
 
 def _check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
@@ -231,7 +251,7 @@ def provenance_of(
         "input_size": input_size,
         "precision": device.precision,
         "patches": None if patches is None else sha256_file(patches),
-        "val": None if judged is None else judged.describe(),
+        "val": None if judged is None else {**judged.describe(), "labels": None},  # they may be named otherwise
         "classes": list(training.classes),
     }
     checkpoint = None
@@ -299,7 +319,7 @@ def make_job(
     view = ViewSize.parse(None, input_size)
     validate = None
     if judged is not None:
-        validate = partial(judge, selection=judged, view=view, device=device, ranks=ranks, workers=runtime.workers)
+        validate = partial(judge, selection=judged, view=view, device=device, ranks=ranks, runtime=runtime)
     return Job(
         network=network,
         fresh=fresh,
@@ -346,7 +366,7 @@ class Scores:
 
 
 def judge(
-    network: Network, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, workers: int
+    network: Network, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, runtime: Runtime
 ) -> dict[str, float]:
     """Loss and mean average precision on the photos of a selection, over the classes that some of them have."""
     from camkit.training.classify import validation_loss
@@ -355,9 +375,12 @@ def judge(
     own = selection.ids[ranks.rank :: ranks.count]
     scores = Scores()
     with show_progress("validation", len(own)) as progress:
-        photos = load_photos(own, selection, view, workers=workers)
+        photos = load_photos(own, selection, view, workers=runtime.workers)
         step = partial(scores_of_batch, classifier=network, device=device)
-        map_records(photos, step, scores, progress=progress, batch_size=device.batch_size(None))
+        map_records(
+            photos, step, scores,
+            progress=progress, batch_size=device.batch_size(None), on_error=runtime.on_error,
+        )  # fmt: skip
     everything = {id: row for part in ranks.gather(scores.by_id) for id, row in part.items()}
     if not everything:
         raise InputError("none of the validation photos can be read; see the warnings above")

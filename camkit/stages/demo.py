@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.stages.cam import cam
 from camkit.stages.evaluate import evaluate_predictions
+from camkit.stages.infercam import infercam
 from camkit.stages.mask import mask
 from camkit.stages.network import Network
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
+from camkit.store.parts import write_atomically
 
 log = logging.getLogger("camkit")
 
@@ -65,9 +68,14 @@ def every_scale(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
     return cam(inputs, Network(CHECKPOINT), output, runtime)
 
 
+def infer(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return infercam(inputs, Network(CHECKPOINT), output, runtime)
+
+
 METHODS: tuple[tuple[str, str, Method], ...] = (
     ("CAM, one scale", "cam-one-scale.h5", one_scale),
     ("CAM", "cam.h5", every_scale),
+    ("InferCam", "infercam.h5", infer),
 )
 """Name, store, and what writes it. A new method joins the demo by its line here."""
 
@@ -97,10 +105,11 @@ def timed(method: Method, inputs: Inputs, output: Output, runtime: Runtime) -> f
     memo = output.out.with_suffix(".seconds")
     started = time.monotonic()
     summary = method(inputs, output, runtime)
-    if summary.already == summary.images and memo.exists():
-        return float(memo.read_text())
+    if summary.already == summary.images:
+        with suppress(OSError, ValueError):  # it was not written, or not to its end
+            return float(memo.read_text())
     seconds = time.monotonic() - started
-    memo.write_text(f"{seconds:.1f}\n")
+    write_atomically(memo, f"{seconds:.1f}\n".encode())
     return seconds
 
 

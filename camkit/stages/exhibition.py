@@ -124,6 +124,8 @@ def choose_ids(show: Exhibition) -> list[str]:
         ids = _named(show, ids)
     if show.look.wanted is not None:
         ids = _with_classes(show, ids)
+    if show.truths is not None and ids.isdisjoint(show.truths):
+        raise InputError(f"{show.view.truth} has no ground truth for the images: looked for {examples(sorted(ids))}")
     return sorted(ids)
 
 
@@ -275,8 +277,6 @@ def _by_iou(show: Exhibition, ids: Sequence[str]) -> list[str]:
     """By the IoU of the first column; images without ground truth are left out, those that fail come last."""
     assert show.truths is not None
     known = [id for id in ids if id in show.truths]
-    if not known:
-        raise InputError(f"{show.view.truth} has no ground truth for the images: looked for {examples(ids)}")
     if len(known) < len(ids):
         log.info("left out: %d images without ground truth", len(ids) - len(known))
     sign = 1.0 if show.view.sort == "worst" else -1.0

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.data.images import read_image
-from camkit.errors import CamkitError
+from camkit.errors import CamkitError, ImageError
 from camkit.methods.response import network_input
 from camkit.methods.split import Box
 from camkit.models.classifier import Colour, Network
@@ -21,18 +21,20 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.training.augment import draw_geometry, jitter_colours
 from camkit.training.recipe import Augmentation
+from camkit.types import Size
 
 SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
 class Item:
-    """A photo, or a patch of one, and the classes its labels name."""
+    """A photo, or the patch `box` of one of `size`, and the classes its labels name."""
 
     id: str
     path: Path
     present: tuple[int, ...]
     box: Box | None = None
+    size: Size | None = None
 
 
 class Sample(NamedTuple):
@@ -49,7 +51,8 @@ def load_sample(
     item: Item, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int, fill: tuple[int, int, int]
 ) -> Sample | Failure:
     try:
-        photo, _ = read_image(item.path)
+        photo, size = read_image(item.path)
+        _check_size(item, size)
     except CamkitError as error:
         return Failure(item.id, error)
     if item.box is not None:
@@ -60,6 +63,13 @@ def load_sample(
     target = np.zeros(num_classes, np.float32)
     target[list(item.present)] = 1
     return Sample(photo, target)
+
+
+def _check_size(item: Item, found: Size) -> None:
+    if item.size is not None and item.size != found:
+        raise ImageError(
+            f"{item.path} is {found[1]}x{found[0]}, but --patches has maps of a photo of {item.size[1]}x{item.size[0]}"
+        )
 
 
 def mean_colour(mean: Colour) -> tuple[int, int, int]:

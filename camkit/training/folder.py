@@ -17,7 +17,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -71,6 +71,16 @@ class TrainingFolder:
             f"{self.out} was made by another run: {found}\nchoose another --out, or replace it with --overwrite"
         )
 
+    def remove_leftovers(self, run: Mapping[str, Any]) -> None:
+        """What a kill left after `out` was made by this very run. Another run's training, or one on its way, stays."""
+        if self._other_run(run) is not None:
+            return
+        try:
+            self._lock = Lock(self.path / "lock", wait=False)
+        except OSError:  # there is none, or another process has it
+            return
+        self.remove()
+
     def begin(self, run: Mapping[str, Any], *, overwrite: bool) -> None:
         """Make the folder, or enter the one of this very run that was interrupted. Only one process may."""
         with writing(self.path):
@@ -86,16 +96,19 @@ class TrainingFolder:
                 f"{self.path} holds an unfinished training: {found}\n"
                 "run that command to its end, choose another --out, or begin anew with --overwrite"
             )
-        if found:
-            self._clear()
         with writing(self.path):
+            if found or not self._state.exists():
+                self._clear()
             write_atomically(self.path / "run.json", json.dumps(plain(run), sort_keys=True).encode())
 
     def _other_run(self, run: Mapping[str, Any]) -> str | None:
+        """In words, what was begun here if not this run. Where nothing was saved there is nothing to lose."""
+        if not self._state.exists():
+            return None
         try:
             return difference(json.loads((self.path / "run.json").read_bytes()), run)
         except FileNotFoundError:
-            return "of unknown origin" if self._state.exists() else None
+            return "of unknown origin"
         except (OSError, ValueError, TypeError, AttributeError):
             return "its run.json cannot be read"
 
@@ -112,12 +125,15 @@ class TrainingFolder:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         unfinished = self._state.with_suffix(".tmp")
-        with writing(self._state):
-            with unfinished.open("wb") as stream:
-                torch.save(dict(state), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(self._state)
+        try:
+            with writing(self._state):
+                with unfinished.open("wb") as stream:
+                    _write_state(state, stream)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                unfinished.replace(self._state)
+        finally:
+            unfinished.unlink(missing_ok=True)  # it is there only when the above failed
 
     def write_history(self, history: History) -> None:
         text = io.StringIO()
@@ -142,13 +158,26 @@ class TrainingFolder:
         self.release()
 
     def release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Let others in. A folder in which nothing was saved goes."""
+        if self._lock is None:
+            return
+        if not self._state.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+        self._lock = None
 
     def _clear(self) -> None:
         for name in ("state.pt", "best" + SUFFIX, "last" + SUFFIX, "curve.csv", "curve.png", "run.json"):
             (self.path / name).unlink(missing_ok=True)
+
+
+def _write_state(state: Mapping[str, Any], stream: BinaryIO) -> None:
+    try:
+        torch.save(dict(state), stream)
+    except RuntimeError as error:  # torch closes its archive over the error that a full disk has caused
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _provenance_of(checkpoint: Path) -> Mapping[str, Any] | None:

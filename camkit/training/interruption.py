@@ -11,10 +11,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """`wanted` once a signal came; a second one interrupts at once."""
+    """`wanted` once a signal came; a second one interrupts at once, and so does the first while `at_once`."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.wanted = self.at_once = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -29,6 +29,6 @@ class Interruption:
             signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        interrupts, self.wanted = self.wanted or self.at_once, True
+        if interrupts:
             raise KeyboardInterrupt
-        self.wanted = True

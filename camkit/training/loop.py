@@ -107,7 +107,7 @@ def train(
     """Train to the end, from where the folder's state is, and publish the result."""
     run = _Run(job, recipe, folder, device, ranks, workers, stop_on_error, seconds_between_saves)
     run.resume()
-    with Interruption() as run.interruption, arithmetic(device):
+    with Interruption() as run.interruption:
         while run.state.epoch < recipe.epochs:
             run.train_epoch()
             run.close_epoch()
@@ -122,8 +122,9 @@ class _Run:
         self, job: Job, recipe: Recipe, folder: TrainingFolder, device: Device, ranks: Ranks,
         workers: int, stop_on_error: bool, seconds_between_saves: float,
     ) -> None:  # fmt: skip
-        if recipe.batch_size < ranks.count:
-            raise UsageError(f"--batch-size {recipe.batch_size} leaves some of {ranks.count} ranks without a photo")
+        photos = min(recipe.batch_size, len(job.items))
+        if photos < ranks.count:
+            raise UsageError(f"a batch of {photos} leaves some of {ranks.count} ranks without a photo; start fewer")
         self.job, self.recipe, self.folder, self.device, self.ranks = job, recipe, folder, device, ranks
         self.workers, self.stop_on_error, self.seconds_between_saves = workers, stop_on_error, seconds_between_saves
         self.interruption = Interruption()
@@ -223,10 +224,12 @@ class _Run:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor(recipe, epochs_done)
         self.optimiser.zero_grad(set_to_none=True)
-        losses = self.module(self.job.collate(samples), epochs_done)
-        total = torch.stack([loss.float() for loss in losses.values()]).sum()
-        interrupted = self._add_up(losses, total, len(samples))
-        total.backward()
+        with arithmetic(self.device):
+            losses = self.module(self.job.collate(samples), epochs_done)
+            total = torch.stack([loss.float() for loss in losses.values()]).sum()
+            images, interrupted = self._add_up(losses, total, len(samples))
+            # ranks average their gradients; their shares of a batch may differ by a photo
+            (total * (len(samples) * self.ranks.count / images)).backward()
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.job.network.parameters(), recipe.clip)
         self.optimiser.step()
@@ -234,40 +237,43 @@ class _Run:
             self.average.update(self.job.network, state.steps)
         return interrupted
 
-    def _add_up(self, losses: Losses, total: Tensor, count: int) -> bool:
-        """Keep the losses for the learning curve. A loss that is no number ends the training before it does harm."""
+    def _add_up(self, losses: Losses, total: Tensor, count: int) -> tuple[float, bool]:
+        """Keep the losses for the learning curve: the photos of all ranks, and whether one of them is to stop.
+
+        A loss that is no number ends the training before it does harm.
+        """
         names = ["loss", *(f"loss_{name}" for name in losses if len(losses) > 1)]
         values = [total, *(losses.values() if len(losses) > 1 else ())]
         row = torch.stack([value.detach().double() * count for value in values])
         flags = row.new_tensor([count, float(self.interruption.wanted)])
         *sums, images, interrupted = self.ranks.total(torch.cat([row, flags])).tolist()
         if not np.isfinite(sums).all():
-            self._stop_at_nan()
+            self._stop_at_nan(f"the loss is not a number any more, at step {self.state.step + 1} of {self.batches}")
         for name, value in zip([*names, "images"], [*sums, images], strict=True):
             self.state.sums[name] = self.state.sums.get(name, 0.0) + value
-        return interrupted > 0
+        return images, interrupted > 0
 
-    def _stop_at_nan(self) -> None:
+    def _stop_at_nan(self, what: str) -> None:
         state = self.state
         kept = (
             f"the weights after epoch {state.epoch} are kept in {self.folder.last}: go on from a copy of them with "
             "--init and a smaller --rate" if state.epoch else "try a smaller --rate, or some --warmup"
         )  # fmt: skip
-        raise InputError(
-            f"the loss is not a number any more, at step {state.step + 1} of {self.batches} in epoch "
-            f"{state.epoch + 1}, learning rate {self.optimiser.param_groups[0]['lr']:.3g}\n{kept}"
-        )
+        rate = self.optimiser.param_groups[0]["lr"]
+        raise InputError(f"{what} in epoch {state.epoch + 1}, learning rate {rate:.3g}\n{kept}")
 
     def close_epoch(self) -> None:
         """Judge, note and keep what the epoch has brought."""
-        state, job = self.state, self.job
-        images = state.sums.pop("images", 0.0)
-        if images == 0:
-            raise InputError(f"none of the {len(job.items)} training photos can be read; see the warnings above")
+        state = self.state
+        if not state.sums.get("images"):
+            raise InputError(f"none of the {len(self.job.items)} training photos can be read; see the warnings above")
+        if not all(bool(value.isfinite().all()) for value in self.result.state_dict().values()):
+            self._stop_at_nan(f"the weights are not numbers any more, after step {self.batches} of {self.batches}")
+        figures = self._judge()
+        images = state.sums.pop("images")
         row: dict[str, float | None] = {"epoch": state.epoch + 1}
         row |= {name: value / images for name, value in state.sums.items()}
         row["learning_rate"] = self.rates[0] * rate_factor(self.recipe, state.epoch + 1 - 1 / self.batches)
-        figures = job.validate(self.result.eval()) if job.validate is not None else {}
         row |= {name: None if np.isnan(value) else value for name, value in figures.items()}
         state.history.append(row)
         state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
@@ -276,6 +282,20 @@ class _Run:
         self.save_state()
         log.info("%s", _sentence(row, self.recipe.epochs, state.seconds))
         state.seconds = 0.0
+
+    def _judge(self) -> Figures:
+        """May take long: Ctrl-C interrupts it, unless other ranks would wait for this one; what was trained is kept."""
+        if self.job.validate is None:
+            return {}
+        self.ranks.agree(self.result)
+        try:
+            self.interruption.at_once = self.ranks.count == 1
+            return self.job.validate(self.result.eval())
+        except KeyboardInterrupt:
+            self.save_state()
+            raise
+        finally:
+            self.interruption.at_once = False
 
     def _keep(self, row: Mapping[str, float | None]) -> None:
         folder, state = self.folder, self.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from torch import nn
 
 from camkit.pipeline.device import Device
 from camkit.pipeline.select import shard_of_environment
+
+log = logging.getLogger("camkit")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class Ranks:
         dist.all_gather_object(gathered, value)
         return gathered
 
+    def agree(self, module: nn.Module) -> None:
+        """Every rank has the first one's running statistics."""
+        if self.count > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
     def wait(self) -> None:
         if self.count > 1:
             dist.barrier()
@@ -60,7 +69,11 @@ def ranks_of_environment(device: Device) -> Iterator[Ranks]:
         torch.cuda.set_device(device.torch_device)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     dist.init_process_group("gloo" if device.is_cpu else "nccl")
+    level = log.level
+    if rank > 0:  # what is told is the same everywhere; warnings are not
+        log.setLevel(max(level, logging.WARNING))
     try:
         yield Ranks(rank, count)
     finally:
+        log.setLevel(level)
         dist.destroy_process_group()

@@ -111,6 +111,7 @@ def check_recipe(recipe: Recipe) -> None:
         f"--long-side {shortest},{longest}: give the smaller one first": not 0 < shortest <= longest,
         f"--scale-range {low:g},{high:g}: give a low and a high factor above 0, the low one first": not 0 < low <= high,
         f"--rate {recipe.rate:g}: give a number above 0": not recipe.rate > 0,
+        f"--clip {recipe.clip}: give a norm above 0": recipe.clip is not None and not recipe.clip > 0,
         f"--ema {recipe.ema}: give a decay in (0, 1), such as 0.999": recipe.ema is not None and not 0 < recipe.ema < 1,
         "--scale-range and --long-side both set the photos' size: give one": augmentation.long_side is not None
         and augmentation.scale_range != (1.0, 1.0),

@@ -14,7 +14,7 @@ from camkit.training.recipe import Recipe
 def rate_factor(recipe: Recipe, epochs_done: float) -> float:
     """What the learning rates are multiplied by after so many epochs (with fraction)."""
     if epochs_done < recipe.warmup:
-        return max(epochs_done, 1e-3) / recipe.warmup
+        return min(1.0, max(epochs_done, 1e-3) / recipe.warmup)
     if recipe.schedule == "poly-epoch":
         epochs_done = math.floor(epochs_done)
     share = min(1.0, epochs_done / recipe.epochs)
