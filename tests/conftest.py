@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.world import World, draw_world
+
+hypothesis.settings.register_profile("camkit", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("camkit")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -22,7 +22,7 @@ def command(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Where to draw and to write; made if it is not there.")
     ] = Path("camkit-demo"),
-    scenes: Annotated[int, typer.Option(metavar="N", min=1, help="How many scenes to draw.")] = 60,
+    scenes: Annotated[int, typer.Option(metavar="N", min=1, help="How many scenes to draw.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other scenes. 0 trained the classifier.")] = 1,
     open_page: Annotated[
         bool | None,

@@ -5,30 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.images import find_images
 from camkit.data.labels import classes_of_labels
 from camkit.data.reading import examples
-from camkit.errors import InputError, LabelError, UsageError
-from camkit.evaluate.precision import mean_average_precision
+from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime, Summary
-from camkit.pipeline.photos import ViewSize, load_photos
-from camkit.pipeline.progress import show_progress
-from camkit.pipeline.run import map_records
+from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Inputs, Selection, is_hdf5, select
-from camkit.stages.classify import scores_of_batch
+from camkit.stages.judge import BEST_BY, judge, select_to_judge
 from camkit.store.provenance import sha256_file, stage
 from camkit.store.reader import open_store
 from camkit.training.recipe import Recipe, check_recipe, preset
-from camkit.types import Activation
 
 if TYPE_CHECKING:
     from camkit.models.classifier import Network
@@ -39,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("camkit")
 
-BEST_BY = "mean_average_precision"
 NO_LABELS = "training needs image-level labels: give --labels, or a VOC root with annotations or masks"
 
 
@@ -127,10 +120,10 @@ def classify_train(
         return Trained(Summary(len(training.ids), already=len(training.ids)), [], None)
     started = time.monotonic()
     with ranks_of_environment(device) as ranks:
-        network, arch = starting_network(start, classes, recipe, device)
+        network, arch, kept = starting_network(start, classes, recipe, device)
         job = make_job(
             network, arch, items, classes, judged, recipe, device, ranks, runtime,
-            provenance=run, input_size=input_size or seen_size(recipe), fresh=["head"],
+            provenance=run, input_size=input_size or seen_size(recipe), fresh=[] if kept else ["head"],
         )  # fmt: skip
         if ranks.first:
             folder.begin(run, overwrite=overwrite)
@@ -164,13 +157,6 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     if names is None:
         raise LabelError("the labels hold no class names: give them with --classes, one a line (or voc, or coco)")
     return names
-
-
-def select_to_judge(validation: Inputs, classes: tuple[str, ...]) -> Selection:
-    judged = select(validation, classes)
-    if judged.labels is None:
-        raise LabelError(f"judging on {validation.images} needs image-level labels of it: give --val-labels")
-    return judged
 
 
 def items_of(training: Selection, patches: Path | None) -> list[Item]:
@@ -261,8 +247,10 @@ def provenance_of(
     return stage("classify-train", parameters, checkpoint=checkpoint, selection=training.describe())
 
 
-def starting_network(start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device) -> tuple[Network, str]:
-    """The network to train, on its device, and its architecture."""
+def starting_network(
+    start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
+) -> tuple[Network, str, bool]:
+    """The network to train, on its device, its architecture, and whether its classifier has been trained before."""
     import torch
 
     from camkit.models.checkpoint import load_start
@@ -270,6 +258,7 @@ def starting_network(start: Start, classes: tuple[str, ...], recipe: Recipe, dev
     from camkit.models.zoo import build
 
     torch.manual_seed(recipe.seed)
+    kept = False
     if start.init is not None:
         if start.width is not None:
             raise UsageError("--width is for networks that start from nothing; --init brings its own")
@@ -284,7 +273,7 @@ def starting_network(start: Start, classes: tuple[str, ...], recipe: Recipe, dev
     network.to(device.torch_device)
     if trains_channels_last(network):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
-    return network, arch
+    return network, arch, kept
 
 
 def seen_size(recipe: Recipe) -> int | None:
@@ -350,42 +339,3 @@ def save_epoch(
         path, network, arch=arch, classes=classes, mean=network.mean, std=network.std, input_size=input_size,
         output_stride=network.output_stride, extra={"figures": dict(figures), "provenance": provenance},
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Takes the scores [C] of photos, by id."""
-
-    by_id: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def write(self, activation: Activation) -> None:
-        self.by_id[activation.id] = activation.values
-
-    def fail(self, id: str, message: str) -> None:
-        """A photo that cannot be read is left out; the warning has been given."""
-
-
-def judge(
-    network: Network, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, runtime: Runtime
-) -> dict[str, float]:
-    """Loss and mean average precision on the photos of a selection, over the classes that some of them have."""
-    from camkit.training.classify import validation_loss
-
-    assert selection.labels is not None
-    own = selection.ids[ranks.rank :: ranks.count]
-    scores = Scores()
-    with show_progress("validation", len(own)) as progress:
-        photos = load_photos(own, selection, view, workers=runtime.workers)
-        step = partial(scores_of_batch, classifier=network, device=device)
-        map_records(
-            photos, step, scores,
-            progress=progress, batch_size=device.batch_size(None), on_error=runtime.on_error,
-        )  # fmt: skip
-    everything = {id: row for part in ranks.gather(scores.by_id) for id, row in part.items()}
-    if not everything:
-        raise InputError("none of the validation photos can be read; see the warnings above")
-    table = np.stack([everything[id] for id in sorted(everything)])
-    truth = np.zeros(table.shape, np.int64)
-    for row, id in zip(truth, sorted(everything), strict=True):
-        row[list(selection.labels.present[id])] = 1
-    return {"validation_loss": validation_loss(table, truth), BEST_BY: mean_average_precision(table, truth)[0]}

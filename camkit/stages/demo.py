@@ -81,7 +81,7 @@ METHODS: tuple[tuple[str, str, Method], ...] = (
 
 
 def demo(
-    folder: Path, runtime: Runtime = Runtime(), *, scenes: int = 60, seed: int = 1, overwrite: bool = False
+    folder: Path, runtime: Runtime = Runtime(), *, scenes: int = 40, seed: int = 1, overwrite: bool = False
 ) -> Demo:
     """Draw `scenes` scenes into the folder, run every method on them, and write masks, a sheet and a page."""
     folder.mkdir(parents=True, exist_ok=True)

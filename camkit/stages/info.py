@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camkit.errors import InputError, UsageError
+from camkit.errors import InputError, StoreError, UsageError
 from camkit.pipeline.select import is_hdf5
 from camkit.pipeline.upstream import Sources, open_input, paths_of, reads_standard_input
 from camkit.stages.notes import whole_numbers
 from camkit.store.describe import describe
 from camkit.store.merge import shard_words
+from camkit.store.provenance import check_chain
 
 
 def describe_file(sources: Sources) -> dict[str, Any]:
@@ -22,15 +23,20 @@ def describe_file(sources: Sources) -> dict[str, Any]:
             return describe(store) | {"paths": list(store.names)}
     if len(files) > 1:
         raise UsageError("give one checkpoint, or the shards of one store")
-    if not files[0].is_file():
-        raise InputError(f"{files[0]}: no such file")
-    return _describe_checkpoint(files[0])
+    from camkit.models.checkpoint import packaged
+
+    path = packaged(files[0])
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return _describe_checkpoint(path)
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
+    from camkit.models.tensors import read_tensors
 
     loaded = load_classifier(path)
+    figures, provenance = _history((read_tensors(path)[1] or {}).get("extra"))
     parameters = sum(tensor.numel() for tensor in loaded.network.parameters())
     return {
         "paths": [str(path)],
@@ -47,7 +53,19 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
         "ignored": list(loaded.ignored),
         "bytes": path.stat().st_size,
         "sha256": loaded.sha256,
+        "figures": figures,
+        "provenance": provenance,
     }
+
+
+def _history(extra: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was measured in training, and how it was made; nothing where a checkpoint does not say, or not soundly."""
+    figures, provenance = (extra.get("figures"), extra.get("provenance")) if isinstance(extra, dict) else (None, None)
+    try:
+        check_chain(provenance)
+    except StoreError:
+        provenance = None
+    return figures if isinstance(figures, dict) else {}, provenance or {}
 
 
 def describe_image(sources: Sources, id: str) -> dict[str, Any]:
@@ -123,6 +141,13 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["ignored"]:
         yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
     yield _line("sha256", facts["sha256"])
+    if facts["figures"]:
+        yield _line("measured", ", ".join(f"{name} {_figure(value)}" for name, value in facts["figures"].items()))
+    yield from _provenance_lines(facts["provenance"])
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _store_lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -93,7 +93,8 @@ def main() -> None:
         times = took / base[1]
         print(
             f"{name:16} {forwards / photos:6.1f} forwards, {pushed / photos / 1e6:6.2f} Mpx "
-            f"({pushed / base[0]:.2f}x cam), {took / photos:6.3f} s ({times:.2f}x cam; {times / (pushed / base[0]):.3f} per pixel), "
+            f"({pushed / base[0]:.2f}x cam), {took / photos:6.3f} s ({times:.2f}x cam; "
+            f"{times / (pushed / base[0]):.3f} per pixel), "
             f"bare forwards {floors[name] / photos:6.3f} s, reached {100 * floors[name] / took:.0f} %"
         )
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from camkit.data.classes import VOC_CLASSES
+from camkit.data.images import read_image
 from camkit.models.checkpoint import load_classifier, load_start
+from camkit.pipeline.load import Failure
+from camkit.training.classify import Item, Sample, load_sample
+from camkit.training.recipe import Augmentation
 from tests.support.world import World, camkit, draw_world, said
 
 KILLS = int(os.environ.get("CAMKIT_KILLS", "4"))
@@ -131,6 +137,19 @@ def test_patches_train_too(scenes: World, tmp_path: Path) -> None:
     assert "no maps of 11 of 14 photos" in said(refused)
 
 
+def test_patches_of_a_photo_of_another_size_are_left_out(scenes: World) -> None:
+    path = scenes.root / "JPEGImages" / f"{scenes.ids[0]}.jpg"
+    size = read_image(path)[1]
+    load = partial(load_sample, augmentation=Augmentation(), num_classes=1, fill=(0, 0, 0))
+    item = Item("a", path, (0,), box=(2, 3, 12, 23), size=size)
+    sample = load(item, np.random.default_rng(0))
+    assert isinstance(sample, Sample)
+    assert sample.photo.shape == (10, 20, 3)
+    failure = load(replace(item, size=(size[0] + 1, size[1])), np.random.default_rng(0))
+    assert isinstance(failure, Failure)
+    assert "--patches has maps of a photo of" in str(failure.error)
+
+
 def test_starting_from_own_published_and_headless_weights(scenes: World, tmp_path: Path) -> None:
     """The classifier is kept for the same classes only; the trunk always."""
     published = torch.load(scenes.ckpt, weights_only=True)
@@ -165,10 +184,10 @@ def test_maximum_pooling_is_remembered(scenes: World, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_learn_what_one_process_learns(scenes: World, tmp_path: Path) -> None:
-    """With batch norms at rest the gradient of a batch is the mean of its shares'."""
+    """With batch norms at rest the gradient of a batch is the mean over its photos, however they are shared out."""
     options = training(
         scenes, "--init", scenes.ckpt, "--val", "val", "--epochs", "2", "--freeze-norm", "--optimiser", "sgd",
-        "--preset", "finetune", "--batch-size", "6", "--rate", "0.001", "--crop", "48", "--out",
+        "--preset", "finetune", "--batch-size", "5", "--rate", "0.001", "--crop", "48", "--out",
     )  # fmt: skip
     for one in ("--arch", "--width"):
         at = options.index(one)
@@ -202,6 +221,7 @@ BAD = [
     (("--arch", "toy", "--init", "no.pth"), "no.pth"),
     (("--arch", "toy", "--patches", "no.h5"), "no.h5 does not exist"),
     (("--arch", "toy", "--device", "tpu"), "no such device"),
+    (("--arch", "toy", "--clip", "0"), "--clip 0.0: give a norm above 0"),
 ]  # fmt: skip
 
 
@@ -215,6 +235,30 @@ def test_what_cannot_be_trained_is_told_in_a_line_or_two(
     assert words in " ".join(said(result).split())
     assert "Traceback" not in said(result)
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_photos_without_labels_are_told_before_anything_is_trained(scenes: World, tmp_path: Path) -> None:
+    photos = scenes.root / "JPEGImages"
+    own = ["classify-train", "--images", photos, *SMALL, "--out", "x.safetensors"]
+    for command in (own, training(scenes, "--val-images", photos, "--out", "x.safetensors")):
+        result = camkit(*command, cwd=tmp_path)
+        assert result.returncode == 4, said(result)
+        assert "needs image-level labels" in said(result)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_never_replaces_what_it_starts_from(scenes: World, tmp_path: Path) -> None:
+    made = camkit(*training(scenes, "--epochs", "1", "--out", "x.safetensors"), cwd=tmp_path)
+    assert made.returncode == 0, said(made)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for start in ("x.safetensors", "x.last.safetensors"):
+        result = camkit(
+            "classify-train", "--images", scenes.root, "--list", "train", "--init", start, "--epochs", "1",
+            "--out", "x.safetensors", "--overwrite", cwd=tmp_path,
+        )  # fmt: skip
+        assert result.returncode == 2, said(result)
+        assert f"--init {start} would be replaced" in said(result)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_labels_that_name_no_positives(scenes: World, tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def test_run_again_it_keeps_what_it_has(place: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
     found = json.loads(again.stdout)
     assert found["images"] == 10
+    (place / "here/cam.seconds").write_text("")  # as a kill may leave it
+    assert camkit("demo", "here", "--scenes", "10", "-q", cwd=place).returncode == 0
     table = (place / "table.txt").read_text()
     for row in found["methods"]:
         assert f"{100 * row['miou']:.1f}" in table

@@ -67,6 +67,15 @@ def test_the_toy_network_is_what_its_layout_and_the_reference_say(tmp_path):
     np.testing.assert_allclose(features(loaded.network), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_toy_names_the_packaged_checkpoint_beside_a_folder_of_that_name_but_not_beside_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()
+    assert load_classifier("toy").num_classes == 10
+    (tmp_path / "toy").rmdir()
+    torch.save(tiny_state_dict("toy", 3, 4), tmp_path / "toy")
+    assert load_classifier("toy").num_classes == 3
+
+
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_resnet_features_match_the_reference(tmp_path, arch, output_stride):

@@ -276,6 +276,7 @@ def test_what_cannot_be_shown(world: Path) -> None:
         ([maps], View(images=world / "truth" / "b"), InputError, "none of the 5 images is in"),
         ([maps], View(images=world / "nowhere"), InputError, "does not exist"),
         ([maps], View(truth=world / "nowhere"), InputError, "no folder of masks"),
+        ([maps], View(truth=world / "truth" / "b"), InputError, "b has no ground truth for the images"),
         ([maps], View(list="val"), InputError, "no list val"),
     ):
         with pytest.raises(error, match=message):

@@ -53,6 +53,8 @@ def test_the_command_draws_says_so_and_can_be_repeated(tmp_path: Path) -> None:
     assert scenes(tmp_path / "alone") == before
     listed = (tmp_path / "toy/ImageSets/Segmentation/val.txt").read_text()
     assert listed == "toy_000003\ntoy_000004\n"
+    unseen = camkit("toy-world", "unseen", "--train", 0, "--val", 2, cwd=tmp_path)
+    assert said(unseen).startswith("unseen: 2 images in ")
 
 
 def test_bad_input(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_bad_input(tmp_path: Path) -> None:
         (("full",), "other things than a toy world"),
         (("full", "--overwrite"), "other things than a toy world"),
         (("full/mine.txt",), "is a file"),
-        (("w", "--train", "0"), "--train"),
+        (("w", "--train", "0", "--val", "0"), "0 + 0 scenes"),
         (("w", "--train", "many"), "--train"),
         (("w", "--val", "-1"), "--val"),
         (("w", "--seed", "-1"), "--seed"),

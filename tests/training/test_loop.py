@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from camkit.errors import CamkitError, ImageError, InputError, UsageError
+from camkit.errors import CamkitError, ImageError, InputError, OutputError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.training.folder import History, TrainingFolder
@@ -188,6 +190,30 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_weights_stay(tmp_pat
         trained(tmp_path / "first.safetensors", losses=lambda *_: {"x": torch.tensor(float("inf"), requires_grad=True)})
 
 
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
+    """The last step of an epoch may do it, though its loss was a number still."""
+
+    def without_slope(network: nn.Module, batch: torch.Tensor, epochs_done: float) -> Mapping[str, torch.Tensor]:
+        return {"x": (0 * network(batch)).abs().sqrt().sum()}
+
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(InputError, match="weights are not numbers any more, after step 1 of 1 in epoch 1"):
+        trained(out, items=3, losses=without_slope)
+    assert not out.exists()
+
+
+def test_bfloat16_learns_what_float32_learns(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=6, batch_size=4, rate=0.002)
+    curves = []
+    for device in (CPU, Device(torch.device("cpu"), "bfloat16")):
+        with begun(tmp_path / f"{device.precision}.safetensors") as folder:
+            state = train(job_of(), recipe, folder, device, Ranks(), workers=0)
+        curves.append([row["loss"] or 0.0 for row in state.history])
+    assert curves[0][-1] < 0.8 * curves[0][0]
+    assert curves[0] != curves[1]
+    np.testing.assert_allclose(*curves, rtol=0.03)
+
+
 def test_photos_that_cannot_be_read_are_left_out_or_stop_it(tmp_path: Path) -> None:
     def failing(item: int, rng: np.random.Generator) -> Any:
         return Failure(str(item), ImageError("it is a folder")) if item in (3, 11) else load(item, rng)
@@ -271,6 +297,46 @@ def test_another_runs_folder_or_result_is_refused(tmp_path: Path) -> None:
         TrainingFolder(out).is_finished(other, overwrite=True)
 
 
+def test_a_finished_run_leaves_the_unfinished_training_of_another_alone(tmp_path: Path) -> None:
+    out, run = tmp_path / "out.safetensors", {"command": "x", "parameters": {"rate": 1}}
+    folder = TrainingFolder(out)
+    with begun(out, run) as at_work:
+        at_work.save_state({"a": 1})
+        folder.remove_leftovers(run)
+        assert folder.load_state() == {"a": 1}
+    folder.remove_leftovers({"command": "x", "parameters": {"rate": 2}})
+    assert folder.load_state() == {"a": 1}
+    folder.remove_leftovers(run)
+    assert not folder.path.exists()
+    folder.remove_leftovers(run)
+
+
+def test_a_run_that_saved_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
+    out, other = tmp_path / "out.safetensors", {"command": "x", "parameters": {"freeze": "head"}}
+    with begun(out, {"command": "x", "parameters": {"freeze": "haed"}}) as folder:
+        assert folder.path.exists()
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    (folder.path / "run.json").write_text('{"command": "y"}')  # killed before it saved
+    (folder.path / "best.safetensors").write_text("of another")
+    with begun(out, other):
+        assert not folder.best.exists()
+
+
+def test_a_full_disk_is_told_and_what_was_saved_stays(tmp_path: Path) -> None:
+    with begun(tmp_path / "out.safetensors") as folder:
+        folder.save_state({"a": 1})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))
+        try:
+            with pytest.raises(OutputError, match=r"state.pt cannot be written: a file would be larger"):
+                folder.save_state({"weights": torch.zeros(2**20)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert folder.load_state() == {"a": 1}
+        assert not list(folder.path.glob("*.tmp"))
+
+
 def test_only_one_process_trains_into_a_folder(tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     with begun(out), pytest.raises(CamkitError, match="being trained by another process"), begun(out):
@@ -309,5 +375,24 @@ def test_ctrl_c_is_heard_between_steps_and_continued(tmp_path: Path) -> None:
         saved = folder.load_state()
     assert saved is not None
     assert saved["state"]["steps"] == 8
+    trained(out)
+    assert same(weights(out), weights(tmp_path / "whole.safetensors"))
+
+
+def test_ctrl_c_interrupts_a_validation_and_no_step_is_lost(tmp_path: Path) -> None:
+    trained(tmp_path / "whole.safetensors")
+
+    def interrupted(network: nn.Module) -> Mapping[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        pytest.fail("the signal was not heard")
+
+    out = tmp_path / "out.safetensors"
+    with begun(out) as folder, pytest.raises(KeyboardInterrupt):
+        train(job_of(validate=interrupted), RECIPE, folder, CPU, Ranks(), workers=0)
+    with begun(out) as folder:
+        saved = folder.load_state()
+    assert saved is not None
+    assert (saved["state"]["epoch"], saved["state"]["step"]) == (0, 5)
     trained(out)
     assert same(weights(out), weights(tmp_path / "whole.safetensors"))

@@ -31,6 +31,7 @@ def test_warm_up_rises_from_nearly_nothing() -> None:
     recipe = Recipe(epochs=10, warmup=2.0, schedule="constant")
     assert 0 < rate_factor(recipe, 0.0) < 0.001
     assert [rate_factor(recipe, at) for at in (0.5, 1.0, 2.0)] == [0.25, 0.5, 1.0]
+    assert rate_factor(Recipe(warmup=1e-6), 0.0) == 1.0
 
 
 def test_the_moving_average_is_that_of_the_formula() -> None:
