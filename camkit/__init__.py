@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from camkit.stages.classify_train import classify_train
     from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
+    from camkit.stages.exchange import Foreign, import_files
+    from camkit.stages.export import export_store
     from camkit.stages.infercam import InferCamSettings, infercam
     from camkit.stages.mask import mask
     from camkit.stages.network import Network
+    from camkit.stages.refine import refine_superpixel
     from camkit.stages.show import show_sheet, write_report
+    from camkit.stages.superpixels import superpixels
     from camkit.stages.toy_world import toy_world
     from camkit.store.merge import merge_stores
     from camkit.store.reader import Reader, open_store
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 # Imported when first asked for: `import camkit` costs nothing, and reading a store does not need torch.
 _HOMES = {
     "Activation": "camkit.types",
+    "Foreign": "camkit.stages.exchange",
     "Header": "camkit.store.schema",
     "InferCamSettings": "camkit.stages.infercam",
     "Inputs": "camkit.pipeline.select",
@@ -46,22 +51,26 @@ _HOMES = {
     "classify_train": "camkit.stages.classify_train",
     "demo": "camkit.stages.demo",
     "evaluate_predictions": "camkit.stages.evaluate",
+    "export_store": "camkit.stages.export",
+    "import_files": "camkit.stages.exchange",
     "infercam": "camkit.stages.infercam",
     "load_classifier": "camkit.models.checkpoint",
     "mask": "camkit.stages.mask",
     "merge_stores": "camkit.store.merge",
     "open_store": "camkit.store.reader",
+    "refine_superpixel": "camkit.stages.refine",
     "save_classifier": "camkit.models.checkpoint",
     "show_sheet": "camkit.stages.show",
+    "superpixels": "camkit.stages.superpixels",
     "toy_world": "camkit.stages.toy_world",
     "write_report": "camkit.stages.show",
 }
 
 __all__ = [
-    "Activation", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime",
-    "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "infercam",
-    "load_classifier", "mask", "merge_stores", "open_store", "save_classifier", "show_sheet", "toy_world",
-    "write_report",
+    "Activation", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime",
+    "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "export_store", "import_files", "infercam",
+    "load_classifier", "mask", "merge_stores", "open_store", "refine_superpixel", "save_classifier",
+    "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 

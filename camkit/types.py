@@ -28,8 +28,9 @@ def no_classes() -> np.ndarray:
 class Activation:
     """What a stage found in one image; the store it lies in says which kind it is (maps, probs, scores, masks …).
 
-    values   maps, signed: [C_i, h, w]; probs: [1 + C_i, h, w], background first; scores: [num_classes]; masks: [H, W]
-    classes  [C_i] int64, ascending: the foreground class each map belongs to (empty for scores and masks)
+    values   maps, signed: [C_i, h, w]; probs: [1 + C_i, h, w], background first; scores: [num_classes];
+             masks, superpixels: [H, W]
+    classes  [C_i] int64, ascending: the foreground class each map belongs to (empty for scores, masks and superpixels)
     size     (H, W) of the photo
     notes    what a method wants remembered (rounds run, centres …); anything JSON can hold
     """

@@ -58,7 +58,16 @@ def test_files_can_be_read_in_one_sitting() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["camkit", "camkit.cli.main", "camkit.stages.evaluate", "camkit.stages.mask", "camkit.stages.cam"]
+    "module",
+    [
+        "camkit",
+        "camkit.cli.main",
+        "camkit.stages.evaluate",
+        "camkit.stages.mask",
+        "camkit.stages.cam",
+        "camkit.stages.superpixels",
+        "camkit.stages.refine",
+    ],
 )
 def test_torch_is_imported_only_when_a_network_runs(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

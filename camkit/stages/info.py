@@ -156,7 +156,8 @@ def _store_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("holds", f"{facts['kind']} of {facts['images']:,} images ({dtypes}){shard}, {_size(facts['bytes'])}")
     if facts["failures"]:
         yield _line("failed", f"{len(facts['failures']):,} images (--failures lists them)")
-    yield _line("classes", f"{len(facts['classes'])}: {', '.join(facts['classes'])}")
+    if facts["classes"]:
+        yield _line("classes", f"{len(facts['classes'])}: {', '.join(facts['classes'])}")
     if facts["images_per_class"]:
         yield _line("present", ", ".join(f"{name} {count:,}" for name, count in facts["images_per_class"].items()))
     if facts["sizes"]:

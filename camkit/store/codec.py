@@ -36,8 +36,8 @@ def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
     check_size(activation.size, where)
     check_shape(values.shape, np.asarray(activation.classes), activation.size, header, where)
     check_values(values, header, where)
-    if header.kind == "masks":
-        return np.ascontiguousarray(values.astype(_mask_dtype(values, dtype, where), copy=False))
+    if kind.per_pixel:
+        return np.ascontiguousarray(values.astype(_whole_dtype(values, dtype, header, where), copy=False))
     if dtype == "uint8":
         return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     if kind.dtypes == ("float32",) or dtype == "float32":
@@ -47,12 +47,12 @@ def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
     return np.ascontiguousarray(values, np.float16)
 
 
-def _mask_dtype(values: np.ndarray, dtype: str, where: str) -> str:
-    if values.dtype.name == dtype or not values.size:
+def _whole_dtype(values: np.ndarray, dtype: str, header: Header, where: str) -> str:
+    if values.dtype.name == dtype or not values.size or values.max() <= np.iinfo(dtype).max:
         return dtype
-    if values.max() > np.iinfo(dtype).max:
-        raise StoreError(f"{where} has the value {values.max()}, which {dtype} cannot hold")
-    return dtype
+    if header.kind == "superpixels":
+        return "uint32"
+    raise StoreError(f"{where} has the value {values.max()}, which {dtype} cannot hold")
 
 
 def check_size(size: Size, where: str) -> None:
@@ -72,8 +72,9 @@ def check_shape(shape: tuple[int, ...], classes: np.ndarray, size: Size, header:
         _check_planes(shape, size, where)
     elif header.kind == "scores" and shape[0] != len(header.classes):
         raise StoreError(f"{where} has {shape[0]} scores for {len(header.classes)} classes")
-    elif header.kind == "masks" and tuple(shape) != tuple(size):
-        raise StoreError(f"{where} has a mask of {shape} for an image of {tuple(size)}")
+    elif kind.per_pixel and tuple(shape) != tuple(size):
+        what = "a mask" if header.kind == "masks" else header.kind
+        raise StoreError(f"{where} has {what} of {shape} for an image of {tuple(size)}")
 
 
 def _check_classes(classes: np.ndarray, known: int, where: str) -> None:
@@ -96,6 +97,8 @@ def _check_planes(shape: tuple[int, ...], size: Size, where: str) -> None:
 def check_values(values: np.ndarray, header: Header, where: str) -> None:
     if header.kind == "masks":
         return _check_mask(values, len(header.classes), where)
+    if header.kind == "superpixels":
+        return _check_superpixels(values, where)
     if values.dtype.kind not in "fiu":
         raise StoreError(f"{where} has values of type {values.dtype}, not numbers")
     if not values.size:
@@ -115,6 +118,14 @@ def _check_mask(values: np.ndarray, classes: int, where: str) -> None:
     wrong = (values > classes) & (values != undecided)
     if wrong.any() or (values.dtype.kind == "i" and values.min(initial=0) < 0):
         raise StoreError(f"{where} has mask values beyond its {classes} classes and {undecided} for undecided")
+
+
+def _check_superpixels(values: np.ndarray, where: str) -> None:
+    if values.dtype.kind not in "iu":
+        raise StoreError(f"{where} has superpixels of type {values.dtype}, not integers")
+    highest = np.maximum.accumulate(values.ravel())
+    if values.min() < 0 or highest[0] != 0 or np.any(highest[1:] - highest[:-1] > 1):
+        raise StoreError(f"{where} has superpixels that are not numbered 0, 1, 2 … as they first appear, row by row")
 
 
 def write_record(group: h5py.Group, activation: Activation, values: np.ndarray, kind: Kind) -> None:
@@ -213,7 +224,7 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
 
 
 def decode(dataset: Any, id: str, header: Header, path: str) -> Activation:
-    """The record: float32 values, for masks the integers as stored."""
+    """The record: float32 values, for masks and superpixels the integers as stored."""
     classes, size = check_dataset(dataset, id, header, path)
     where = f"{path}: the record of {id!r}"
     notes = _notes(dataset, where)
@@ -223,7 +234,7 @@ def decode(dataset: Any, id: str, header: Header, path: str) -> Activation:
 
 
 def _as_read(stored: np.ndarray, header: Header) -> np.ndarray:
-    if header.kind == "masks":
+    if kind_of(header.kind).per_pixel:
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     if stored.dtype.name == "uint8":
         return stored.astype(np.float32) / np.float32(255)

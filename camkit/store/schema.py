@@ -37,6 +37,11 @@ class Kind:
     def per_class(self) -> bool:
         return self.rank == 3
 
+    @property
+    def per_pixel(self) -> bool:
+        """A whole number for every pixel of the photo."""
+        return self.rank == 2
+
 
 KINDS: dict[str, Kind] = {
     "maps": Kind("maps", 3, ("float16", "float32", "uint8")),
@@ -44,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "probs": Kind("probs", 3, ("float16", "float32"), background=1),
     "scores": Kind("scores", 1, ("float32",)),
     "masks": Kind("masks", 2, ("uint8", "uint16")),
+    "superpixels": Kind("superpixels", 2, ("uint16", "uint32")),
 }
 
 

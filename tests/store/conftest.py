@@ -29,6 +29,8 @@ def record(id: str, kind: str = "maps") -> Activation:
         return Activation(id, random.normal(size=3).astype(np.float32), none, size)
     if kind == "masks":
         return Activation(id, random.choice([0, 1, 3, 255], size=size).astype(np.uint8), none, size)
+    if kind == "superpixels":
+        return Activation(id, np.arange(size[0] * size[1], dtype=np.uint16).reshape(size), none, size)
     classes = np.flatnonzero(random.random(3) > 0.5)
     planes = len(classes) + (kind == "probs")
     values = random.random((planes, 4, 6)).astype(np.float16).astype(np.float32)

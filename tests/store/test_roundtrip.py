@@ -35,7 +35,7 @@ def test_every_kind_comes_back_as_it_was(tmp_path: Path, kind: str) -> None:
             np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=atol)
             np.testing.assert_array_equal(found.classes, wanted.classes)
             assert (found.size, found.notes) == (wanted.size, wanted.notes)
-            assert found.values.dtype == (np.uint8 if kind == "masks" else np.float32)
+            assert found.values.dtype == {"masks": np.uint8, "superpixels": np.uint16}.get(kind, np.float32)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,151 @@
+"""`camkit export`: a store in the format of another program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from camkit.data.exchange.coco_results import CocoTarget
+from camkit.data.exchange.deeplab import DeeplabTarget
+from camkit.data.exchange.huggingface import HuggingFaceTarget
+from camkit.data.exchange.irn import write_irn
+from camkit.data.exchange.npz import write_npz
+from camkit.data.exchange.png import write_png
+from camkit.data.exchange.psa import write_psa
+from camkit.data.exchange.writing import OneFile, Target
+from camkit.data.images import find_images
+from camkit.data.reading import examples, is_folder
+from camkit.defaults import MASK_THRESHOLD
+from camkit.errors import InputError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.pipeline.output import Runtime, Summary, write_activations
+from camkit.pipeline.run import Step
+from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.stages.export_folder import ExportFolder
+from camkit.stages.mask import step_for
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader
+from camkit.store.schema import Header
+from camkit.types import Activation, Record
+
+log = logging.getLogger("camkit")
+
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "psa": ("maps", "probs"),
+    "irn": ("maps",),
+    "npz": ("maps", "probs"),
+    "png": ("maps", "probs", "masks"),
+    "coco": ("maps", "probs", "masks"),
+    "deeplab": ("maps", "probs", "masks"),
+    "huggingface": ("maps", "probs", "masks"),
+}
+ONE_FILE: Mapping[str, tuple[str, Callable[..., None]]] = {
+    "psa": (".npy", write_psa),
+    "irn": (".npy", partial(write_irn, resize=upsample)),
+    "npz": (".npz", write_npz),
+    "png": (".png", write_png),
+}
+BY_KIND = ("psa", "npz")
+
+
+def export_store(
+    sources: Sources,
+    folder: Path | str,
+    format: str,
+    runtime: Runtime = Runtime(),
+    *,
+    threshold: float | None = None,
+    list: Path | str | None = None,
+    images: Path | str | None = None,
+    overwrite: bool = False,
+) -> Summary:
+    """Write what a store holds into a folder, as the programs of `format` write and read it.
+
+    threshold  of a maps store, for formats of masks: as of `camkit mask`
+    list       deeplab: the list to write; None: list.txt in the folder
+    images     deeplab, huggingface: where the photos are; None: where the store's were
+    """
+    paths, folder = paths_of(sources), Path(folder)
+    list, images = (None if path is None else Path(path) for path in (list, images))
+    with open_input(paths) as store:
+        _check(store, name_of_input(paths), format, threshold, list)
+        masks = "masks" in TAKES[format]
+        step = step_for(store, MASK_THRESHOLD if threshold is None else threshold) if masks else _step(format)
+        header = Header(
+            kind="masks" if masks else store.header.kind,
+            classes=store.header.classes,
+            image_root=store.header.image_root,
+            provenance=stage("export", _parameters(format, store, threshold, list), parents=[history_of(store)]),
+        )
+        target = _target(format, store, folder, list, images)
+        if store.failures:
+            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
+        with ExportFolder(folder, target, header, store.ids, overwrite=overwrite) as sink:
+            records = partial(stored_records, store=store)
+            return write_activations(sink, store.ids, records, step, description="export", runtime=runtime)
+
+
+def _check(store: Reader, name: str, format: str, threshold: float | None, list: Path | None) -> None:
+    kind = store.header.kind
+    if format not in TAKES:
+        raise UsageError(f"{format} is not a format; the formats are {', '.join(TAKES)}")
+    if kind not in TAKES[format]:
+        raise UsageError(f"{name} holds {kind}; the format {format} takes {', '.join(TAKES[format])}")
+    if threshold is not None and (kind != "maps" or "masks" not in TAKES[format]):
+        raise UsageError(f"--threshold turns maps into masks, but {name} holds {kind} and the format is {format}")
+    if list is not None and format != "deeplab":
+        raise UsageError(f"--list names the list to write, which belongs to the format deeplab, not {format}")
+
+
+def _parameters(format: str, store: Reader, threshold: float | None, list: Path | None) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"format": format}
+    if store.header.kind == "maps" and "masks" in TAKES[format]:
+        parameters["threshold"] = MASK_THRESHOLD if threshold is None else threshold
+    if list is not None:
+        parameters["list"] = str(list.resolve())
+    return parameters
+
+
+def _target(format: str, store: Reader, folder: Path, list: Path | None, images: Path | None) -> Target:
+    classes = store.header.classes
+    if format in ONE_FILE:
+        suffix, encode = ONE_FILE[format]
+        return OneFile(suffix, partial(encode, kind=store.header.kind) if format in BY_KIND else encode)
+    if format == "coco":
+        return CocoTarget.of(classes, store.ids)
+    photos = _photos(store, images)
+    if format == "deeplab":
+        return DeeplabTarget.of(folder, list, photos)
+    return HuggingFaceTarget(classes, photos)
+
+
+def _photos(store: Reader, images: Path | None) -> dict[str, Path]:
+    """The photo of every image of the store."""
+    root = images or Path(store.header.image_root)
+    if images is None and not (store.header.image_root and is_folder(root)):
+        where = f"were in {root}, which is not there" if store.header.image_root else "are somewhere unknown"
+        raise UsageError(f"this format names the photos, but those of the store {where}; give --images FOLDER")
+    paths = find_images(root).paths
+    missing = [id for id in store.ids if id not in paths]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(store.ids)} images have no photo in {root}: {examples(missing)}\n"
+            "give --images the folder that the store was made from"
+        )
+    return {id: paths[id] for id in store.ids}
+
+
+def _step(format: str) -> Step:
+    return _full_size if format == "psa" else _as_stored
+
+
+def _full_size(batch: Sequence[Record]) -> list[Activation]:
+    return [replace(one, values=upsample(one.values, one.size)) for one in _as_stored(batch)]
+
+
+def _as_stored(batch: Sequence[Record]) -> list[Activation]:
+    return [record.upstream for record in batch if record.upstream is not None]

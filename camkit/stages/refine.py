@@ -1,0 +1,175 @@
+"""`camkit refine`: maps, probabilities and masks made better by what else is known of the photo."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from camkit.data.reading import examples
+from camkit.defaults import MASK_THRESHOLD
+from camkit.errors import InputError, StoreError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.methods.seeds import LARGEST_UINT8_CLASSES
+from camkit.methods.superpixels import average, vote
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.run import Step
+from camkit.pipeline.select import shard_of_environment
+from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.stages.maps import Grid
+from camkit.stages.mask import masks_of_batch
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader, open_store
+from camkit.store.schema import Header, shard_ids
+from camkit.types import Activation, Record, no_classes
+
+log = logging.getLogger("camkit")
+
+How = Literal["average", "vote"]
+
+TAKES: Mapping[How, tuple[str, ...]] = {"average": ("maps", "signed", "probs"), "vote": ("masks", "maps", "probs")}
+
+
+@dataclass(frozen=True)
+class Superpixels:
+    """What to do with the pixels of a superpixel; the fields are the options of `refine_superpixel`, resolved."""
+
+    how: How
+    threshold: float | None
+    grid: Grid
+
+
+def refine_superpixel(
+    sources: Sources,
+    superpixels: Path | str,
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    how: How | None = None,
+    threshold: float | None = None,
+    size: str | None = None,
+) -> Summary:
+    """Make what a store says of every image the same all over each superpixel.
+
+    superpixels  a store of superpixels
+    how          `average` of maps, signed scores or probabilities; `vote` of masks, or of those that maps and
+                 probabilities give; None: vote of masks, else average
+    threshold    of a vote on maps: as of `camkit mask`
+    size         of averages: `full`, or a stride in pixels; None: 4
+    """
+    paths, superpixels = paths_of(sources), Path(superpixels)
+    _check_output(output, [*paths, superpixels])
+    with open_input(paths) as store, open_store(superpixels) as regions:
+        name = name_of_input(paths)
+        plan = _plan(store.header.kind, name, output, how, threshold, size)
+        _check_superpixels(regions, store, name)
+        header = Header(
+            kind="masks" if plan.how == "vote" else store.header.kind,
+            classes=store.header.classes,
+            image_root=store.header.image_root,
+            provenance=stage(
+                "refine superpixel", _parameters(plan, output), parents=[history_of(store), history_of(regions)]
+            ),
+        )
+        if store.failures:
+            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
+        shard = shard_of_environment()
+        with open_output(output, header, store.ids, shard) as sink:
+            return write_activations(
+                sink,
+                shard_ids(store.ids, shard),
+                partial(stored_records, store=store),
+                _step(plan, store.header, regions),
+                description="refine superpixel",
+                runtime=runtime,
+            )
+
+
+def _check_output(output: Output, inputs: Sequence[Path]) -> None:
+    out = output.out
+    if out not in (None, STANDARD_OUTPUT) and out.resolve() in [path.resolve() for path in inputs]:
+        raise UsageError(f"{out} is both input and output; choose another --out")
+
+
+def _plan(
+    kind: str, name: str, output: Output, how: How | None, threshold: float | None, size: str | None
+) -> Superpixels:
+    """UsageError for what cannot be done with this kind of store, and for options without effect."""
+    how = how or ("vote" if kind == "masks" else "average")
+    if kind not in TAKES[how]:
+        raise UsageError(f"{name} holds {kind}; --how {how} takes {', '.join(TAKES[how])}")
+    on_maps = how == "vote" and kind == "maps"
+    if threshold is not None and not on_maps:
+        raise UsageError(f"--threshold is for --how vote on maps, but this is --how {how} and {name} holds {kind}")
+    if how == "vote" and (size is not None or output.dtype is not None):
+        raise UsageError("--size and --dtype are for averages; a vote gives masks as large as the photo")
+    if on_maps and threshold is None:
+        threshold = MASK_THRESHOLD
+    return Superpixels(how, threshold, Grid.parse(size or "4"))
+
+
+def _parameters(plan: Superpixels, output: Output) -> dict[str, Any]:
+    if plan.how == "vote":
+        return {"how": plan.how} if plan.threshold is None else {"how": plan.how, "threshold": plan.threshold}
+    size = "full" if plan.grid.stride == 1 else str(plan.grid.stride)
+    return {"how": plan.how, "size": size, "dtype": output.dtype or "float16"}
+
+
+def _check_superpixels(regions: Reader, store: Reader, name: str) -> None:
+    """Everything that is missing is said before the run."""
+    path = ", ".join(map(str, regions.paths))
+    if regions.header.kind != "superpixels":
+        raise UsageError(f"{path} holds {regions.header.kind}; --superpixels takes what camkit superpixels writes")
+    missing = [id for id in store.ids if id not in regions]
+    if missing and len(missing) == len(store):
+        raise InputError(
+            f"{path} and {name} have no image in common: {examples(regions.ids)} against {examples(store.ids)}\n"
+            "make superpixels of the same images: camkit superpixels"
+        )
+    if missing:
+        log.warning(
+            "%s has no superpixels of %d of %d images: %s", path, len(missing), len(store), examples(missing)
+        )  # fmt: skip
+
+
+def _step(plan: Superpixels, header: Header, regions: Reader) -> Step:
+    if plan.how == "average":
+        return partial(averages_of_batch, regions=regions, grid=plan.grid)
+    return partial(votes_of_batch, regions=regions, header=header, threshold=plan.threshold or 0.0)
+
+
+def averages_of_batch(batch: Sequence[Record], *, regions: Reader, grid: Grid) -> list[Activation]:
+    averages = []
+    for record in batch:
+        assert record.upstream is not None
+        values = average(upsample(record.upstream.values, record.size), _superpixels_of(record, regions))
+        values = upsample(values, grid.of(record.size))
+        averages.append(Activation(record.id, values, record.upstream.classes, record.size))
+    return averages
+
+
+def votes_of_batch(batch: Sequence[Record], *, regions: Reader, header: Header, threshold: float) -> list[Activation]:
+    classes = len(header.classes)
+    undecided = 255 if classes <= LARGEST_UINT8_CLASSES else 65_535
+    masks = masks_of_batch(batch, kind=header.kind, threshold=threshold, num_classes=classes)
+    return [
+        Activation(record.id, vote(mask.values, _superpixels_of(record, regions), undecided), no_classes(), record.size)
+        for record, mask in zip(batch, masks, strict=True)
+    ]
+
+
+def _superpixels_of(record: Record, regions: Reader) -> np.ndarray:
+    """[H, W], of a photo of the size that the record's was."""
+    found = regions.read(record.id)
+    if found.size != record.size:
+        (height, width), (wanted_height, wanted_width) = found.size, record.size
+        raise StoreError(
+            f"{regions.path_of(record.id)} has superpixels of a photo of {width}x{height}, "
+            f"but this one is {wanted_width}x{wanted_height}; make them of the same photos"
+        )
+    return found.values

@@ -1,0 +1,144 @@
+"""`superpixels` as a function, and what becomes of its processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camkit import Inputs, Output, Runtime, open_store
+from camkit.data.images import read_image
+from camkit.errors import ImageError, InputError
+from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.pipeline.load import Failure
+from camkit.stages.superpixels import in_processes, segment_photo, superpixels
+from camkit.types import Record
+from tests.support.world import World
+
+Item = Record | Failure
+
+
+def photo(id: str) -> Record:
+    return Record(id, (4, 6), image=np.zeros((4, 6, 3), np.uint8))
+
+
+def photos(count: int) -> Iterator[Item]:
+    for n in range(count):
+        yield photo(str(n)) if n % 4 != 3 else Failure(str(n), ImageError("cannot be read"))
+
+
+def identify(item: Item) -> Item:
+    return Record(f"{item.id} in {os.getpid()}", (1, 1))
+
+
+def fail_at_5(item: Item) -> Item:
+    if item.id == "5":
+        raise IndexError("off by one")
+    return item
+
+
+def die_at_5(item: Item) -> Item:
+    if item.id == "5":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def scarce_memory(*_: object) -> np.ndarray:
+    raise MemoryError
+
+
+def index_error(*_: object) -> np.ndarray:
+    raise IndexError("off by one")
+
+
+def test_processes_keep_the_order_and_let_failures_pass() -> None:
+    found = list(in_processes(photos(9), identify, workers=2))
+    assert [item.id.split()[0] for item in found] == [str(n) for n in range(9)]
+    assert [isinstance(item, Failure) for item in found] == [n % 4 == 3 for n in range(9)]
+    workers = {item.id.split()[-1] for item in found if isinstance(item, Record)}
+    assert 1 <= len(workers) <= 2
+    assert str(os.getpid()) not in workers
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_in_a_process_surfaces_at_its_turn() -> None:
+    found = in_processes(photos(9), fail_at_5, workers=2)
+    assert [next(found).id for _ in range(5)] == list("01234")
+    with pytest.raises(IndexError, match="off by one"):
+        next(found)
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_process_is_told_of_with_the_image() -> None:
+    found = in_processes(photos(9), die_at_5, workers=1)
+    assert [next(found).id for _ in range(5)] == list("01234")
+    with pytest.raises(InputError, match=r"^5, or one of the next few: .* killed.*\nrun again with fewer --workers"):
+        next(found)
+    assert not multiprocessing.active_children()
+
+
+def test_leaving_early_ends_the_processes() -> None:
+    found = in_processes(photos(1000), identify, workers=2)
+    next(found)
+    found.close()
+    assert not multiprocessing.active_children()
+
+
+def test_a_photo_too_large_for_memory_is_a_failure_and_a_bug_names_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camkit.stages.superpixels.segment", scarce_memory)
+    failure = segment_photo(photo("a"), Felzenszwalb())
+    assert isinstance(failure, Failure)
+    assert str(failure.error) == "out of memory on an image of 6x4; use a smaller --resize"
+    monkeypatch.setattr("camkit.stages.superpixels.segment", index_error)
+    with pytest.raises(IndexError) as caught:
+        segment_photo(photo("a"), Felzenszwalb())
+    assert caught.value.__notes__ == ["while computing a"]
+
+
+def test_every_number_of_workers_gives_the_same_bytes(world: World, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        summary = superpixels(Inputs(world.root), Output(tmp_path / f"{workers}.h5"), Runtime(workers=workers))
+        assert (summary.images, summary.complete, summary.failures) == (12, True, {})
+    assert (tmp_path / "0.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
+    with open_store(tmp_path / "0.h5") as store:
+        assert store.header.provenance["parameters"] == {
+            "scale": 100.0, "sigma": 0.8, "min_size": 20, "resize": "at most 1000"
+        }  # fmt: skip
+        assert "scikit-image" in store.header.provenance["versions"]
+        for found in store:
+            image, size = read_image(world.root / "JPEGImages" / f"{found.id}.jpg")
+            assert found.size == size
+            np.testing.assert_array_equal(found.values, segment(image, size, Felzenszwalb()))
+
+
+def test_resized_photos_give_superpixels_of_the_photos_own_size(tmp_path: Path) -> None:
+    halves = np.zeros((30, 40, 3), np.uint8)
+    halves[:, 20:] = 255
+    Image.fromarray(halves).save(tmp_path / "größe.png")
+    for resize in ("10", "80"):
+        out = tmp_path / f"{resize}.h5"
+        superpixels(
+            Inputs(tmp_path), Output(out), Runtime(workers=0), method=Felzenszwalb(sigma=0, min_size=1), resize=resize
+        )
+        with open_store(out) as store:
+            values = store.read("größe").values
+        assert values.shape == (30, 40)
+        assert (values[:, :16] == values[0, 0]).all()
+        assert (values[:, 24:] == values[0, -1]).all()
+        assert values[0, 0] != values[0, -1]
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys, camkit.stages.superpixels, camkit.stages.refine, camkit.cli.superpixels, camkit.cli.refine;"
+        "sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
