@@ -50,7 +50,9 @@ PRESETS: Mapping[Preset, InferCamSettings] = {
     "published": InferCamSettings(stop=0.02, many_classes="whole", published=True),
 }
 
-FAST: Mapping[str, Any] = {"centre_scales": (1.0,), "hiding_scales": (1.0, 0.5), "rounds": 3}
+FAST: Mapping[str, Any] = {
+    "scales": (1.0, 0.5, 1.5), "centre_scales": (0.5,), "hiding_scales": (1.0,), "rounds": 3,
+}  # fmt: skip
 """What `--fast` changes."""
 
 
