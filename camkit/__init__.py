@@ -67,10 +67,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Activation", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report", "Runtime",
-    "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "export_store", "import_files", "infercam",
-    "load_classifier", "mask", "merge_stores", "open_store", "refine_superpixel", "save_classifier",
-    "show_sheet", "superpixels", "toy_world", "write_report",
+    "Activation", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report",
+    "Runtime", "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "export_store",
+    "import_files", "infercam", "load_classifier", "mask", "merge_stores", "open_store", "refine_superpixel",
+    "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 
