@@ -20,7 +20,7 @@ from camkit.cli.console import set_up_logging
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
-    "demo", "classify", "classify-train", "cam", "infercam", "superpixels", "refine", "mask", "evaluate", "show",
+    "demo", "classify", "classify-train", "cam", "infercam", "crf", "superpixels", "refine", "mask", "evaluate", "show",
     "info", "merge", "import", "export", "toy-world",
 )  # fmt: skip
 INTERRUPTED = 130

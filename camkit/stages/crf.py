@@ -1,0 +1,227 @@
+"""`camkit crf`: maps, probabilities or masks made to follow the edges of the photos, by a dense CRF."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from camkit.data.images import ImageSet, find_images, read_image
+from camkit.data.reading import examples, is_folder
+from camkit.data.voc import find_voc
+from camkit.errors import CamkitError, ImageError, InputError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.methods.crf import Engine, dense_crf
+from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effective_settings, settings_of
+from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
+from camkit.methods.seeds import mask_of_maps, mask_of_probs
+from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.stages.maps import Grid
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader
+from camkit.store.schema import Header, shard_ids
+from camkit.types import Activation, Record
+
+log = logging.getLogger("camkit")
+
+
+def crf(
+    sources: Sources,
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    preset: Preset = "psa",
+    changes: Mapping[str, Any] = NO_CHANGES,
+    masks: bool = False,
+    images: Path | str | None = None,
+    engine: Literal["auto"] | Engine = "auto",
+    size: str | None = None,
+    shard: Shard | None = None,
+) -> Summary:
+    """Run a dense CRF over every image of a maps, probs or masks store: a probs store, or one of masks.
+
+    preset   psa, irn, dcsm or icd, with the `changes` of `settings_of`
+    images   where the photos are; None: where the store's were
+    size     resolution of the probs: `full` (None), or a stride in pixels
+    workers  of the runtime: so many photos at once
+    """
+    paths = paths_of(sources)
+    _check_output(paths, output, masks, size)
+    chosen = choose_engine(engine)
+    with open_input(paths) as store:
+        name = name_of_input(paths)
+        settings = settings_of(preset, changes)
+        effective = effective_settings(settings, store.header.kind, changes, name)
+        photos = find_photos(store, images, name)
+        parameters = {
+            **asdict(settings.parameters),
+            "unary": settings.unary,
+            **{name: getattr(settings, name) for name in effective},
+            "engine": chosen,
+            **({"masks": True} if masks else {"size": size or "full", "dtype": output.dtype or "float16"}),
+        }
+        header = _header(store, photos, parameters, masks)
+        if store.failures:
+            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
+        work = partial(
+            refine, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
+            grid=Grid.parse(size or "full"),
+        )  # fmt: skip
+        shard = shard or shard_of_environment()
+        with open_output(output, header, store.ids, shard) as sink:
+            return write_activations(
+                sink,
+                shard_ids(store.ids, shard),
+                partial(refined_records, store=store, work=work, workers=runtime.workers),
+                results_of_batch,
+                description="crf",
+                runtime=runtime,
+            )
+
+
+def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:
+    root = str(photos.root.resolve())
+    return Header(
+        kind="masks" if masks else "probs",
+        classes=store.header.classes,
+        image_root=root,
+        provenance=stage("crf", parameters, selection={"images": root}, parents=[history_of(store)]),
+    )
+
+
+def refined_records(
+    ids: Sequence[str], store: Reader, work: partial[Record | Failure], workers: int
+) -> Iterator[Record | Failure]:
+    """Records with the result in the place of what the store holds: photos are decoded and refined in threads."""
+    return load_ahead(stored_records(ids, store), work, workers=workers)
+
+
+def results_of_batch(batch: Sequence[Record]) -> list[Activation]:
+    return [record.upstream for record in batch if record.upstream is not None]
+
+
+def refine(
+    record: Record | Failure, *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
+    masks: bool, grid: Grid,
+) -> Record | Failure:  # fmt: skip
+    """The CRF of one image. It lets go of the interpreter lock: several run at once."""
+    if isinstance(record, Failure):
+        return record
+    assert record.upstream is not None
+    try:
+        probs, classes = probs_of(record.upstream, photos, header, settings, engine)
+    except CamkitError as error:
+        return Failure(record.id, error)
+    except MemoryError:
+        height, width = record.size
+        return Failure(record.id, ImageError(f"out of memory on an image of {width}x{height}; use fewer --workers"))
+    if masks:
+        values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
+    else:
+        values = upsample(probs, grid.of(record.size))
+    return replace(record, upstream=Activation(record.id, values, classes, record.size))
+
+
+def probs_of(
+    activation: Activation, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [1 + C_i, H, W] by the CRF, and the classes [C_i]; without classes all is background."""
+    classes = activation.classes
+    if header.kind == "masks":
+        classes = classes_of_mask(activation.values, len(header.classes))
+    if len(classes) == 0:
+        return np.ones((1, *activation.size), np.float32), classes
+    image = read_photo(activation, photos)
+    unary = unary_of(activation, header, settings, classes)
+    return dense_crf(image, unary, settings.parameters, engine=engine), classes
+
+
+def unary_of(activation: Activation, header: Header, settings: CrfSettings, classes: np.ndarray) -> np.ndarray:
+    """Energies [1 + C_i, H, W] of what a maps, probs or masks store holds of an image."""
+    if header.kind == "masks":
+        labels = np.searchsorted(classes, activation.values.astype(np.int64) - 1) + 1
+        labels[activation.values == 0] = 0
+        labels[activation.values > len(header.classes)] = -1
+    else:
+        values = upsample(activation.values, activation.size)
+        if settings.unary == "soft":
+            return unary_of_probs(with_background(values, settings.alpha) if header.kind == "maps" else values)
+        labels = values.argmax(axis=0)
+        if header.kind == "maps":
+            labels = mask_of_maps(values, np.arange(len(values)), settings.background, len(values))
+    known = len(header.classes) + 1 if settings.share == "all" else None
+    return unary_of_labels(labels, len(classes) + 1, settings.confidence, known)
+
+
+def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """Ascending; 0 is background, what is above the number of classes is undecided."""
+    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=num_classes + 1)[: num_classes + 1])
+    return present[present > 0].astype(np.int64) - 1
+
+
+def read_photo(activation: Activation, photos: ImageSet) -> np.ndarray:
+    if activation.id not in photos.paths:
+        raise InputError(f"there is no photo of it in {photos.root}; give --images a folder that has it")
+    path = photos.paths[activation.id]
+    image, size = read_image(path)
+    if size != tuple(activation.size):
+        raise ImageError(
+            f"{path} is {size[1]}x{size[0]}, but the store is about {activation.size[1]}x{activation.size[0]} pixels; "
+            "give --images the photos it was made from"
+        )
+    return image
+
+
+def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet:
+    """The photos in `images`, or where the store says its photos were; at least one of the store's is there."""
+    if images is None:
+        if not store.header.image_root:
+            raise InputError(f"{name} does not say where its photos are; give --images FOLDER")
+        root = Path(store.header.image_root)
+        if not is_folder(root):
+            raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
+        voc = find_voc(root.parent)
+        images = voc.root if voc and voc.images == root else root
+    photos = find_images(Path(images))
+    if store.ids and photos.paths.keys().isdisjoint(store.ids):
+        raise InputError(
+            f"none of the {len(store.ids)} images is in {photos.root}: looked for {examples(store.ids)}\n"
+            f"give --images the folder that {name} was made from"
+        )
+    return photos
+
+
+def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:
+    if masks and size is not None:
+        raise UsageError("--size is for probs; masks are as large as the photo")
+    if masks and output.dtype is not None:
+        raise UsageError("--dtype is for probs; masks are whole numbers")
+    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
+    if out is not None and out.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"{out} is both input and output; choose another --out")
+
+
+def choose_engine(engine: Literal["auto"] | Engine) -> Engine:
+    if engine == "auto":
+        return "native"
+    if engine not in get_args(Engine):
+        raise UsageError(f"--engine {engine} is not known; known are auto, {' and '.join(get_args(Engine))}")
+    if engine == "pydensecrf":
+        from camkit.methods.crf.library import load_library
+
+        load_library()
+    return engine
+
+
+def usable_cores() -> int:
+    """Those that this process may use, which are fewer than the machine's in a batch job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
