@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
+    from camkit.stages.crf import crf
     from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
     from camkit.stages.exchange import Foreign, import_files
@@ -49,6 +50,7 @@ _HOMES = {
     "cam": "camkit.stages.cam",
     "classify": "camkit.stages.classify",
     "classify_train": "camkit.stages.classify_train",
+    "crf": "camkit.stages.crf",
     "demo": "camkit.stages.demo",
     "evaluate_predictions": "camkit.stages.evaluate",
     "export_store": "camkit.stages.export",
@@ -68,9 +70,9 @@ _HOMES = {
 
 __all__ = [
     "Activation", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report",
-    "Runtime", "Summary", "Writer", "cam", "classify", "classify_train", "demo", "evaluate_predictions", "export_store",
-    "import_files", "infercam", "load_classifier", "mask", "merge_stores", "open_store", "refine_superpixel",
-    "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
+    "Runtime", "Summary", "Writer", "cam", "classify", "classify_train", "crf", "demo", "evaluate_predictions",
+    "export_store", "import_files", "infercam", "load_classifier", "mask", "merge_stores", "open_store",
+    "refine_superpixel", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 

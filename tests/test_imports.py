@@ -65,6 +65,7 @@ def test_files_can_be_read_in_one_sitting() -> None:
         "camkit.stages.evaluate",
         "camkit.stages.mask",
         "camkit.stages.cam",
+        "camkit.stages.crf",
         "camkit.stages.superpixels",
         "camkit.stages.refine",
     ],
