@@ -68,16 +68,18 @@ def write_maps(
     *,
     resize: str | None,
     size: str,
+    for_speed: bool = True,
 ) -> Summary:
     """Write a method's maps of the classes present in every image.
 
     parameters  the method's own, for the provenance
     resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     size        resolution of the maps: `full`, or a stride in pixels
+    for_speed   the network may differ in the last digit from how it was published
     """
     device = choose_device(runtime.device, runtime.precision)
     grid = Grid.parse(size)
-    loaded = load_network(network, device)
+    loaded = load_network(network, device, for_speed=for_speed)
     selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
     view = ViewSize.parse(resize, loaded.input_size)
     shared: dict[str, Any] = {

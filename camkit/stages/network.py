@@ -45,10 +45,17 @@ class Network:
         object.__setattr__(self, "ckpt", Path(self.ckpt))
 
 
-def load_network(network: Network, device: Device) -> LoadedClassifier:
+def load_network(network: Network, device: Device, *, for_speed: bool = True) -> LoadedClassifier:
+    """for_speed: batch norms are folded into convolutions, which changes the last digit of what the network gives."""
     from camkit.models.checkpoint import load_classifier
 
-    loaded = load_classifier(network.ckpt, arch=network.arch, model=network.model, output_stride=network.output_stride)
+    loaded = load_classifier(
+        network.ckpt,
+        arch=network.arch,
+        model=network.model,
+        output_stride=network.output_stride,
+        for_inference=for_speed,
+    )
     stride = f", output stride {loaded.output_stride}" if loaded.output_stride else ""
     log.info("classifier: %s, %d classes%s", loaded.arch, loaded.num_classes, stride)
     if loaded.ignored:

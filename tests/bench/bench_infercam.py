@@ -72,8 +72,8 @@ def main() -> None:
         for turn in range(ROUNDS + 1):
             for name, run in kinds.items():
 
-                def load(*arguments: Any, name: str = name, turn: int = turn) -> Any:
-                    loaded = loader(*arguments)
+                def load(*arguments: Any, name: str = name, turn: int = turn, **options: Any) -> Any:
+                    loaded = loader(*arguments, **options)
                     if turn == 0:
                         counting(loaded.network, shapes[name])
                     return loaded
