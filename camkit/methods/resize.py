@@ -20,7 +20,9 @@ def scaled_size(size: Size, scale: float) -> Size:
 
 
 def resize_photos(images: torch.Tensor, size: Size) -> torch.Tensor:
-    """Pillow's bicubic filter, to the last grey level, on any device: along the rows first, as it did until version 12.
+    """Pillow's bicubic filter, to the last grey level.
+
+    Of a few shapes Pillow filters columns before rows; on a GPU rows always come first, which changes a level at most.
 
     images [B, 3, H, W] float, whole numbers in [0, 255] → [B, 3, *size] of the same
     """
@@ -33,14 +35,14 @@ def _by_pillow(images: torch.Tensor, size: Size) -> torch.Tensor:
     """Pillow itself, the fastest there is on a CPU."""
     bicubic = Image.Resampling.BICUBIC
     resized = [
-        np.asarray(Image.fromarray(photo).resize((size[1], len(photo)), bicubic).resize((size[1], size[0]), bicubic))
+        np.asarray(Image.fromarray(photo).resize((size[1], size[0]), bicubic))
         for photo in images.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     ]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(images.dtype)
 
 
 def by_weights(images: torch.Tensor, size: Size) -> torch.Tensor:
-    """The same where the images are, in the fixed-point arithmetic of Pillow."""
+    """The same where the images are, in the fixed-point arithmetic of Pillow, rows first."""
     height, width = images.shape[-2:]
     levels = images.to(torch.int32)
     if width != size[1]:

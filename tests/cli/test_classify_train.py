@@ -28,7 +28,7 @@ from camkit.training.classify import Item, Sample, load_sample
 from camkit.training.recipe import Augmentation
 from tests.support.world import World, camkit, draw_world, said
 
-KILLS = int(os.environ.get("CAMKIT_KILLS", "4"))
+KILLS = int(os.environ.get("CAMKIT_KILLS", "2"))
 SMALL = ("--arch", "toy", "--width", "4", "--batch-size", "4", "--resize", "48", "--crop", "48")
 
 
@@ -86,8 +86,8 @@ def test_two_trainings_with_one_seed_are_equal(scenes: World, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_killed_trainings_end_with_the_weights_of_one_left_alone(scenes: World, tmp_path: Path) -> None:
-    """Four kills by default; CAMKIT_KILLS=10 for more."""
-    options = training(scenes, "--val", "val", "--epochs", "12", "--save-every", "0.2", "--out")
+    """Two kills by default; CAMKIT_KILLS=10 for more."""
+    options = training(scenes, "--val", "val", "--epochs", "6", "--save-every", "0.2", "--out")
 
     def start(name: str) -> subprocess.Popen[bytes]:
         arguments = [sys.executable, "-m", "camkit", *map(str, options), f"{name}.safetensors"]

@@ -48,17 +48,17 @@ def as_batch(*images: np.ndarray) -> torch.Tensor:
 def test_photos_are_resized_as_pillow_does(scale: float, size: tuple[int, int]) -> None:
     image = photo(*size)
     target = scaled_size(size, scale)
-    along_rows = reference.resize_photo(image, (image.shape[0], target[1]))
-    expected = reference.resize_photo(along_rows, target)
-    for resized in (resize_photos(as_batch(image), target), by_weights(as_batch(image), target)):
-        np.testing.assert_array_equal(resized[0].permute(1, 2, 0).numpy(), expected)
+    ours = resize_photos(as_batch(image), target)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(ours, reference.resize_photo(image, target))
 
 
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.tuples(st.integers(1, 90), st.integers(1, 90)))
 @settings(max_examples=60, deadline=None)
-def test_every_device_resizes_alike(size: tuple[int, int], target: tuple[int, int]) -> None:
-    images = as_batch(photo(*size), photo(*size, seed=1))
-    assert torch.equal(resize_photos(images, target), by_weights(images, target))
+def test_what_a_gpu_computes_is_pillow_rows_first(size: tuple[int, int], target: tuple[int, int]) -> None:
+    image = photo(*size)
+    ours = by_weights(as_batch(image), target)[0].permute(1, 2, 0).numpy()
+    along_rows = reference.resize_photo(image, (size[0], target[1]))
+    np.testing.assert_array_equal(ours, reference.resize_photo(along_rows, target))
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 20), st.integers(1, 20))
