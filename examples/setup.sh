@@ -5,7 +5,7 @@ extra=$1
 stamp=".venv/.camkit-$extra-$(cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)"
 if [ ! -e "$stamp" ]; then
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "camkit needs Python 3.11 or newer" >&2; exit 1; }
-    echo "setting up .venv: about 1 GB of disk, mostly torch …" >&2
+    echo "setting up .venv: about 1.5 GB of disk, mostly torch …" >&2
     [ -x .venv/bin/python ] || python3 -m venv .venv
     # torch first, by its exact version: left to choose, pip may take a build with gigabytes of CUDA libraries.
     .venv/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
