@@ -11,7 +11,7 @@ if [ ! -e "$stamp" ]; then
     .venv/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
     .venv/bin/pip install --quiet --constraint constraints.txt --editable ".${extra:+[$extra]}"
     # The second CRF engine is C++: without a compiler camkit's own does alone.
-    if command -v c++ >/dev/null && ! .venv/bin/pip install --quiet --constraint constraints.txt ".[pydensecrf]" 2>/dev/null; then
+    if command -v c++ >/dev/null && ! .venv/bin/pip install --quiet --constraint constraints.txt pydensecrf2 2>/dev/null; then
         echo "pydensecrf2 could not be built; going on without it" >&2
     fi
     touch "$stamp"
