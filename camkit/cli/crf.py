@@ -198,9 +198,10 @@ def command(
     camkit crf cams.h5 --preset irn --background 0.2 --masks --out masks.h5
     """
     from camkit.cli.console import close_with
+    from camkit.pipeline.load import usable_cores
     from camkit.pipeline.output import Output, Runtime
     from camkit.pipeline.select import parse_shard
-    from camkit.stages.crf import crf, usable_cores
+    from camkit.stages.crf import crf
 
     given: dict[str, Any] = {
         "unary": unary and unary.value, "alpha": alpha, "confidence": confidence, "background": background,

@@ -67,9 +67,10 @@ def command(
     camkit superpixels --images photos/ --scale 300 --min-size 100 --out coarse.h5
     """
     from camkit.cli.console import close_with
+    from camkit.pipeline.load import usable_cores
     from camkit.pipeline.output import Output, Runtime
     from camkit.pipeline.select import Inputs, parse_shard
-    from camkit.stages.superpixels import Felzenszwalb, superpixels, usable_cores
+    from camkit.stages.superpixels import Felzenszwalb, superpixels
 
     summary = superpixels(
         Inputs(images, list, limit=limit, shard=parse_shard(shard)),

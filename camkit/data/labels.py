@@ -17,13 +17,12 @@ from camkit.data.classes import ClassIndex, is_background
 from camkit.data.images import MAX_PIXELS, ImageSet, open_image
 from camkit.data.label_formats import Row
 from camkit.data.lists import IMAGE_SUFFIXES, IdIndex, entries, files_by_id, walk
-from camkit.data.reading import brief, examples, exists, is_folder, read_text, starts_with
+from camkit.data.reading import HDF5_SIGNATURE, brief, examples, exists, is_folder, read_text, starts_with
 from camkit.data.voc import find_voc
 from camkit.errors import LabelError
 
 log = logging.getLogger("camkit")
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _VOC_ID = re.compile(r"(\d{4})_(\d{6})$")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _TRAILING_NUMBER = re.compile(r"(\d{1,18})$")
@@ -177,7 +176,7 @@ def _read_text_labels(path: Path, index: ClassIndex, matcher: _Matcher) -> Label
 
 
 def _text_of(path: Path) -> str:
-    if starts_with(path, _HDF5_MAGIC, LabelError):
+    if starts_with(path, HDF5_SIGNATURE, LabelError):
         raise LabelError(f"{path} is an HDF5 file, but not a scores store: labels cannot be read from it")
     return read_text(path, LabelError)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -14,9 +12,10 @@ from PIL import Image
 
 from camkit.data.images import MAX_PIXELS, decoding, open_image
 from camkit.data.lists import files_by_id
-from camkit.data.reading import is_folder, reason
+from camkit.data.reading import is_folder
 from camkit.data.voc import find_voc
-from camkit.errors import ImageError, InputError, OutputError
+from camkit.data.writing import write_whole
+from camkit.errors import ImageError, InputError
 
 _COMPRESSION = 6
 
@@ -54,18 +53,7 @@ def write_mask(path_or_file: Path | IO[bytes], mask: np.ndarray) -> None:
     if not isinstance(path_or_file, Path):
         _encode(path_or_file, mask)
         return
-    path = path_or_file
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("xb") as file:
-            _encode(file, mask)
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the mask {path}: {reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is there only when the above failed
-            unfinished.unlink()
+    write_whole(path_or_file, lambda file: _encode(file, mask), "the mask ")
 
 
 def find_masks(folder: Path) -> Mapping[str, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from camkit.errors import CamkitError
 
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_TEXT_BYTES = 2 << 30
 
 

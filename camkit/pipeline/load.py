@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,3 +70,8 @@ def batches_by_size(
             held -= len(buckets[oldest])
             yield buckets.pop(oldest)
     yield from buckets.values()
+
+
+def usable_cores() -> int:
+    """Those that this process may use, which are fewer than the machine's in a batch job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

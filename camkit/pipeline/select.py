@@ -17,6 +17,7 @@ import numpy as np
 from camkit.data.classes import default_classes, read_classes
 from camkit.data.images import ImageSet, find_images
 from camkit.data.labels import Labels, find_labels, missing_labels, read_labels
+from camkit.data.reading import HDF5_SIGNATURE
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
@@ -179,6 +180,6 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
 def is_hdf5(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     except OSError:
         return False

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from camkit.errors import CamkitError, UsageError
+from camkit.data.images import ImageSet, find_images
+from camkit.data.reading import examples, is_folder
+from camkit.data.voc import find_voc
+from camkit.errors import CamkitError, InputError, UsageError
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import is_pipe_or_file
 from camkit.store.pipe import receive_store
@@ -68,3 +71,26 @@ def stored_records(ids: Sequence[str], store: Reader) -> Iterator[Record | Failu
             yield Failure(id, error)
         else:
             yield Record(id, activation.size, upstream=activation)
+
+
+def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet:
+    """The photos in `images`, or where the store says its photos were; at least one of the store's is there."""
+    photos = photos_of(store, images, name)
+    if store.ids and photos.paths.keys().isdisjoint(store.ids):
+        raise InputError(
+            f"none of the {len(store.ids)} images is in {photos.root}: looked for {examples(store.ids)}\n"
+            f"give --images the folder that {name} was made from"
+        )
+    return photos
+
+
+def photos_of(store: Reader, images: Path | str | None, name: str) -> ImageSet:
+    if images is not None:
+        return find_images(Path(images))
+    if not store.header.image_root:
+        raise InputError(f"{name} does not say where its photos are; give --images FOLDER")
+    root = Path(store.header.image_root)
+    if not is_folder(root):
+        raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
+    voc = find_voc(root.parent)
+    return find_images(voc.root if voc and voc.images == root else root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -12,9 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from camkit.data.images import ImageSet, find_images, read_image
-from camkit.data.reading import examples, is_folder
-from camkit.data.voc import find_voc
+from camkit.data.images import ImageSet, read_image
 from camkit.errors import CamkitError, ImageError, InputError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.crf import Engine, dense_crf
@@ -24,7 +21,15 @@ from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.select import Shard, shard_of_environment
-from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.pipeline.upstream import (
+    Sources,
+    find_photos,
+    history_of,
+    name_of_input,
+    open_input,
+    paths_of,
+    stored_records,
+)
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
@@ -181,25 +186,6 @@ def read_photo(activation: Activation, photos: ImageSet) -> np.ndarray:
     return image
 
 
-def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet:
-    """The photos in `images`, or where the store says its photos were; at least one of the store's is there."""
-    if images is None:
-        if not store.header.image_root:
-            raise InputError(f"{name} does not say where its photos are; give --images FOLDER")
-        root = Path(store.header.image_root)
-        if not is_folder(root):
-            raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
-        voc = find_voc(root.parent)
-        images = voc.root if voc and voc.images == root else root
-    photos = find_images(Path(images))
-    if store.ids and photos.paths.keys().isdisjoint(store.ids):
-        raise InputError(
-            f"none of the {len(store.ids)} images is in {photos.root}: looked for {examples(store.ids)}\n"
-            f"give --images the folder that {name} was made from"
-        )
-    return photos
-
-
 def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:
     if masks and size is not None:
         raise UsageError("--size is for probs; masks are as large as the photo")
@@ -220,8 +206,3 @@ def choose_engine(engine: Literal["auto"] | Engine) -> Engine:
 
         load_library()
     return engine
-
-
-def usable_cores() -> int:
-    """Those that this process may use, which are fewer than the machine's in a batch job."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

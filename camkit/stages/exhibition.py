@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from camkit.data.classes import ClassIndex
-from camkit.data.images import ImageSet, find_images, list_file
+from camkit.data.images import ImageSet, list_file
 from camkit.data.lists import IdIndex, read_id_list
 from camkit.data.masks import find_masks
-from camkit.data.reading import examples, is_folder
+from camkit.data.reading import examples
 from camkit.data.voc import find_voc
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.evaluate.report import Report
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.progress import show_progress
+from camkit.pipeline.upstream import photos_of
 from camkit.stages.pictures import Look, Request, classes_of_mask, judge
 from camkit.store.reader import Reader, open_store
 
@@ -99,7 +100,7 @@ def open_exhibition(columns: Sequence[Column], view: View) -> Iterator[Exhibitio
             truth=view.truth is not None,
         )
         truths = None if view.truth is None else find_masks(view.truth)
-        yield Exhibition(columns, readers, _find_photos(columns[0], readers[0], view), truths, view, look)
+        yield Exhibition(columns, readers, photos_of(readers[0], view.images, columns[0].name), truths, view, look)
 
 
 def thresholds_of(columns: Sequence[Column], kinds: Sequence[str], view: View) -> tuple[float | None, ...]:
@@ -148,11 +149,7 @@ def draw_all(
     description: str = "show",
 ) -> Iterator[Drawn]:
     """What `draw` makes of each image, in order; images that fail are told and added to `failures`."""
-
-    def load(request: Request | Failure) -> Any:  # load_ahead is declared for records; it does not look at them
-        return draw(request, show.look)
-
-    results = cast(Iterator[Drawn | Failure], load_ahead(_requests(show, ids), load, workers=show.view.workers))
+    results = load_ahead(_requests(show, ids), lambda request: draw(request, show.look), workers=show.view.workers)
     with show_progress(description, len(ids)) as progress:
         for result in results:
             progress.advance()
@@ -200,18 +197,6 @@ def _find_class(name: str, index: ClassIndex) -> int:
     near = index.nearest(name)
     advice = f"do you mean {near}?" if near else f"there are {examples(index.classes, 8)}"
     raise UsageError(f"--class {name}: the store has no such class; {advice}")
-
-
-def _find_photos(column: Column, reader: Reader, view: View) -> ImageSet:
-    if view.images is not None:
-        return find_images(view.images)
-    if not reader.header.image_root:
-        raise InputError(f"{column.name} does not say where its photos are; give --images FOLDER")
-    root = Path(reader.header.image_root)
-    if not is_folder(root):
-        raise InputError(f"the photos of {column.name} were in {root}, which is not there\ngive --images FOLDER")
-    voc = find_voc(root.parent)
-    return find_images(voc.root if voc and voc.images == root else root)
 
 
 def _common_ids(show: Exhibition) -> set[str]:

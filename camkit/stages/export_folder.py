@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from camkit.data.exchange.source import MEMO
-from camkit.data.exchange.writing import Target, write_whole
+from camkit.data.exchange.writing import Target
 from camkit.data.reading import examples, reason
+from camkit.data.writing import write_whole
 from camkit.errors import OutputError, UsageError
 from camkit.store.provenance import difference
 from camkit.store.schema import Header, check_id

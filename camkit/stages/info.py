@@ -12,7 +12,7 @@ from camkit.pipeline.upstream import Sources, open_input, paths_of, reads_standa
 from camkit.stages.notes import whole_numbers
 from camkit.store.describe import describe
 from camkit.store.merge import shard_words
-from camkit.store.provenance import check_chain
+from camkit.store.provenance import check_chain, parameter_words
 
 
 def describe_file(sources: Sources) -> dict[str, Any]:
@@ -171,7 +171,9 @@ def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]
     if not stage.get("command"):
         return
     label = "made by" if depth == 0 else "from"
-    parameters = ", ".join(f"{name}={_short(value)}" for name, value in (stage.get("parameters") or {}).items())
+    parameters = ", ".join(
+        f"{name}={parameter_words(value)}" for name, value in (stage.get("parameters") or {}).items()
+    )
     yield _line(label, f"camkit {stage['command']}" + (f" ({parameters})" if parameters else ""))
     checkpoint, selection = stage.get("checkpoint"), stage.get("selection")
     if checkpoint:
@@ -188,14 +190,6 @@ def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]
 
 def _line(label: str, text: str) -> str:
     return f"  {label:<13}{text}"
-
-
-def _short(value: Any) -> str:
-    return (
-        ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
-        if isinstance(value, list)
-        else str(value)
-    )
 
 
 def _size(count: int) -> str:

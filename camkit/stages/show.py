@@ -27,6 +27,7 @@ from camkit.stages.exhibition import (
 )
 from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overlays, page_card, sheet_rows
 from camkit.store.pipe import receive_store
+from camkit.store.provenance import parameter_words
 from camkit.view.overlay import tile_size
 from camkit.view.sheet import (
     CAPTION,
@@ -106,16 +107,10 @@ def history_line(provenance: Mapping[str, Any]) -> str:
     """The stages a store went through, first to last: 'cam (resnet38.pth, scales=1,0.5) → mask (threshold=0.3)'."""
     parents = " + ".join(history_line(parent) for parent in provenance.get("parents") or ())
     facts = [str((provenance.get("checkpoint") or {}).get("name") or "")]
-    facts += [f"{name}={_short(value)}" for name, value in (provenance.get("parameters") or {}).items()]
+    facts += [f"{name}={parameter_words(value)}" for name, value in (provenance.get("parameters") or {}).items()]
     shown = ", ".join(fact for fact in facts if fact)
     own = f"{provenance.get('command') or ''} ({shown})" if shown else str(provenance.get("command") or "")
     return " → ".join(part for part in (parents, own) if part)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(_short, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _judged(show: Exhibition, failures: dict[str, str]) -> Exhibition:

@@ -187,3 +187,10 @@ def sha256_file(path: str | Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parameter_words(value: Any) -> str:
+    """A parameter for people: 1,0.5,2."""
+    if isinstance(value, list):
+        return ",".join(map(parameter_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from camkit.methods.crf import CrfParameters, Engine, dense_crf
-from camkit.stages.crf import usable_cores
+from camkit.pipeline.load import usable_cores
 from tests.bench.bench_memory import LAUNCHER
 
 ROUNDS = 3

@@ -16,7 +16,7 @@ from camkit.data.classes import COCO_CLASSES, COCO_IDS
 from camkit.data.exchange import rle
 from camkit.data.exchange.naming import numbers_of
 from camkit.data.exchange.source import undecided
-from camkit.data.exchange.writing import write_whole
+from camkit.data.writing import write_whole
 from camkit.types import Activation
 
 log = logging.getLogger("camkit")

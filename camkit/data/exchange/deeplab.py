@@ -10,10 +10,10 @@ from pathlib import Path
 
 from camkit.data.exchange.png import found_mask
 from camkit.data.exchange.source import Ask, Source, names_for
-from camkit.data.exchange.writing import write_whole
 from camkit.data.lists import IMAGE_SUFFIXES, list_lines, without_image_suffix
 from camkit.data.masks import write_mask
 from camkit.data.reading import brief, examples, is_file, is_folder
+from camkit.data.writing import write_whole
 from camkit.errors import InputError, UsageError
 from camkit.types import Activation
 

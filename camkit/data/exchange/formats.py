@@ -16,7 +16,7 @@ from camkit.data.exchange.png import read_png
 from camkit.data.exchange.psa import read_psa
 from camkit.data.exchange.source import MEMO, Ask, Source, files_of
 from camkit.data.lists import walk
-from camkit.data.reading import is_file, is_folder, starts_with
+from camkit.data.reading import HDF5_SIGNATURE, is_file, is_folder, starts_with
 from camkit.data.voc import find_voc
 from camkit.errors import ImageError, InputError
 
@@ -31,7 +31,6 @@ READERS: Mapping[str, Callable[[Path, Ask], Source]] = {
 }
 
 _SUFFIXES = (".npy", ".npz", ".png", ".json")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _TEXT = (".txt", ".lst", "")
 
 
@@ -57,7 +56,7 @@ def recognise(path: Path, list_file: Path | None = None) -> str:
 
 def _of_file(path: Path) -> str:
     suffix = path.suffix.lower()
-    if starts_with(path, _HDF5, InputError):
+    if starts_with(path, HDF5_SIGNATURE, InputError):
         raise InputError(f"{path} is an HDF5 file; a store of camkit needs no import")
     if suffix == ".npy":
         return _of_npy(path)

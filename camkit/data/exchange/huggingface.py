@@ -17,10 +17,10 @@ import numpy as np
 
 from camkit.data.exchange.png import found_mask
 from camkit.data.exchange.source import Ask, Source, names_for, undecided
-from camkit.data.exchange.writing import write_whole
 from camkit.data.lists import without_image_suffix
 from camkit.data.masks import read_mask, write_mask
 from camkit.data.reading import brief, examples, is_file, read_text, reason, split_lines
+from camkit.data.writing import write_whole
 from camkit.errors import InputError, OutputError
 from camkit.types import Activation
 

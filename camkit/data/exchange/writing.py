@@ -1,11 +1,9 @@
-"""What the writers of all formats share: a file appears whole or not at all."""
+"""What the writers of all formats share."""
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import pickletools
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from camkit.data.reading import reason
-from camkit.errors import OutputError
+from camkit.data.writing import write_whole
 from camkit.types import Activation
 
 
@@ -55,21 +52,6 @@ class OneFile:
 
     def finish(self, folder: Path, ids: tuple[str, ...], complete: bool) -> None:
         """Nothing is left to say."""
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Have `write` fill a file that takes the place of `path` when it is complete."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("xb") as file:
-            write(file)
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is there only when the above failed
-            unfinished.unlink()
 
 
 def save_object(file: IO[bytes], content: dict[Any, Any]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import multiprocessing
 import re
 import signal
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +22,7 @@ from camkit.data.reading import exists, is_folder, read_text, reason
 from camkit.data.toy.figures import TOY_CLASSES
 from camkit.data.toy.scene import ToyScene, draw_scene
 from camkit.data.toy.shapes import PARTS
+from camkit.data.writing import write_whole
 from camkit.errors import OutputError, UsageError
 
 MEMO = "toy.json"
@@ -229,16 +228,7 @@ def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with _writing(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            with contextlib.suppress(OSError):  # it is there only when the above failed
-                unfinished.unlink()
+    write_whole(path, lambda file: file.write(content))
 
 
 @contextmanager
