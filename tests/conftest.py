@@ -1,7 +1,11 @@
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: torch must know before it is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.support.world import World, draw_world
 
