@@ -60,7 +60,7 @@ class Grid:
 def write_maps(
     command: str,
     method: Callable[[LoadedClassifier], MapMethod],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any] | Callable[[LoadedClassifier], Mapping[str, Any]],
     inputs: Inputs,
     network: Network,
     output: Output,
@@ -69,19 +69,23 @@ def write_maps(
     resize: str | None,
     size: str,
     for_speed: bool = True,
+    parents: Sequence[Mapping[str, Any]] = (),
+    input_size: int | None = None,
 ) -> Summary:
     """Write a method's maps of the classes present in every image.
 
-    parameters  the method's own, for the provenance
+    parameters  the method's own, for the provenance; they may depend on the classifier
     resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     size        resolution of the maps: `full`, or a stride in pixels
     for_speed   the network may differ in the last digit from how it was published
+    parents     the histories of stores that the method takes besides, for the provenance
+    input_size  longer side of the photo where neither `resize` nor the checkpoint says; None: native up to 1,000 px
     """
     device = choose_device(runtime.device, runtime.precision)
     grid = Grid.parse(size)
     loaded = load_network(network, device, for_speed=for_speed)
     selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
-    view = ViewSize.parse(resize, loaded.input_size)
+    view = ViewSize.parse(resize, loaded.input_size or input_size)
     shared: dict[str, Any] = {
         "resize": str(view),
         "size": "full" if grid.stride == 1 else str(grid.stride),
@@ -98,9 +102,10 @@ def write_maps(
         image_root=str(selection.images.root.resolve()),
         provenance=stage(
             command,
-            {**parameters, **shared},
+            {**(parameters(loaded) if callable(parameters) else parameters), **shared},
             checkpoint=describe_checkpoint(loaded),
             selection=selection.describe(),
+            parents=parents,
         ),
     )
     step = partial(

@@ -62,7 +62,7 @@ def test_info_tells_how_they_were_made(made: Path, world: World) -> None:
     assert told.returncode == 0, said(told)
     text = told.stdout.decode()
     assert "holds        superpixels of 12 images (uint16)" in text
-    assert "made by      camkit superpixels (min_size=20, resize=at most 1000, scale=100.0, sigma=0.8)" in text
+    assert "made by      camkit superpixels (min_size=20, resize=at most 1000, scale=100, sigma=0.8)" in text
     assert "labels:" not in text
     one = camkit("info", "superpixels.h5", "--id", world.ids[0], cwd=made)
     assert "superpixels 48x64" in one.stdout.decode()
