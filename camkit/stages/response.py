@@ -1,0 +1,60 @@
+"""Which response map InferCam asks: CAM, or the maps of another method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from camkit.errors import UsageError
+from camkit.stages.dcsm import response_of
+from camkit.stages.prototypes import directions_of, open_prototypes
+
+if TYPE_CHECKING:
+    from camkit.methods.response import ResponseMap
+    from camkit.models.classifier import LoadedClassifier
+
+Response = Literal["cam", "lpcam", "dcsm"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to make the response map of a classifier.
+
+    parents   the histories of the stores it needs
+    on_cells  its grid is that of the features
+    """
+
+    of: Callable[[LoadedClassifier], ResponseMap]
+    parents: Sequence[Mapping[str, Any]] = ()
+    on_cells: bool = True
+
+
+@contextmanager
+def asked_response(name: Response, prototypes: Path | str | None) -> Iterator[Asked]:
+    if prototypes is not None and name != "lpcam":
+        raise UsageError(f"--prototypes is for --response lpcam, not for {name}")
+    if name == "lpcam":
+        with open_prototypes(prototypes) as (store, history):
+
+            def lpcam_of(loaded: LoadedClassifier) -> ResponseMap:
+                from camkit.methods.lpcam import lpcam
+
+                return partial(lpcam, classifier=loaded.network, directions=directions_of(store, loaded))
+
+            yield Asked(lpcam_of, [history])
+    elif name == "dcsm":
+        yield Asked(response_of, on_cells=False)
+    elif name == "cam":
+        yield Asked(cam_of)
+    else:
+        raise UsageError(f"--response {name} is not known; known are {', '.join(get_args(Response))}")
+
+
+def cam_of(loaded: LoadedClassifier) -> ResponseMap:
+    from camkit.methods.cam import cam
+
+    return partial(cam, classifier=loaded.network)
