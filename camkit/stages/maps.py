@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,7 +32,10 @@ Notes = Mapping[str, Any]
 
 
 class MapMethod(Protocol):
-    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size] in [0, 1], notes of each."""
+    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size], notes of each.
+
+    Maps lie in [0, 1]; where they are signed scores they are any numbers.
+    """
 
     def __call__(
         self, images: torch.Tensor, classes: torch.Tensor, size: Size
@@ -69,17 +72,20 @@ def write_maps(
     resize: str | None,
     size: str,
     for_speed: bool = True,
+    kind: Literal["maps", "signed"] = "maps",
+    load: Callable[[Network, Device], LoadedClassifier] | None = None,
 ) -> Summary:
-    """Write a method's maps of the classes present in every image.
+    """Write a method's maps, or signed scores, of the classes present in every image.
 
     parameters  the method's own, for the provenance
     resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     size        resolution of the maps: `full`, or a stride in pixels
     for_speed   the network may differ in the last digit from how it was published
+    load        reads a network that is more than a classifier
     """
     device = choose_device(runtime.device, runtime.precision)
     grid = Grid.parse(size)
-    loaded = load_network(network, device, for_speed=for_speed)
+    loaded = load(network, device) if load else load_network(network, device, for_speed=for_speed)
     selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
     view = ViewSize.parse(resize, loaded.input_size)
     shared: dict[str, Any] = {
@@ -93,7 +99,7 @@ def write_maps(
         log.info("no labels given: the classes are those the classifier predicts")
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
-        kind="maps",
+        kind=kind,
         classes=selection.classes,
         image_root=str(selection.images.root.resolve()),
         provenance=stage(
