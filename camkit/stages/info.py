@@ -45,10 +45,12 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
+    from camkit.models.icd import load_icd
     from camkit.models.tensors import read_tensors
 
-    loaded = load_classifier(path)
-    figures, provenance = _history((read_tensors(path)[1] or {}).get("extra"))
+    own = read_tensors(path)[1] or {}
+    loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
+    figures, provenance = _history(own.get("extra"))
     parameters = sum(tensor.numel() for tensor in loaded.network.parameters())
     return {
         "paths": [str(path)],
@@ -63,6 +65,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
         "std": list(loaded.std),
         "layers": list(loaded.network.layers),
         "ignored": list(loaded.ignored),
+        "icd": own.get("icd") if own.get("kind") == "icd" else None,
         "bytes": path.stat().st_size,
         "sha256": loaded.sha256,
         "figures": figures,
@@ -156,6 +159,8 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["input_size"]:
         yield _line("input size", f"{facts['input_size']} px, longer side")
     yield _line("layers", ", ".join(facts["layers"]))
+    if facts["icd"]:
+        yield _line("ICD", ", ".join(f"{name} {value}" for name, value in facts["icd"].items()))
     if facts["ignored"]:
         yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
     yield _line("sha256", facts["sha256"])

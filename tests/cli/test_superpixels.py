@@ -117,6 +117,24 @@ def test_wrong_words_are_told(made: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_merging_by_a_network(made: Path, world: World, tmp_path: Path) -> None:
+    merge = ("superpixels", "--images", world.root, "--scale", "1", "--merge", "5", "--workers", "1")
+    result = camkit(*merge, "--ckpt", world.ckpt, "--layer", "layer4", "--out", "merged.h5", cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    with open_store(tmp_path / "merged.h5") as store:
+        assert {int(found.values.max()) for found in store} <= set(range(5))
+    told = camkit("info", "merged.h5", cwd=tmp_path).stdout.decode()
+    assert "layer=layer4, merge=5, merge_pairs=adjacent" in told
+    assert "checkpoint tiny.pth, resnet18" in told
+    refine = ("refine", "superpixel", made / "cams.h5", "--superpixels", "merged.h5", "--out", "refined.h5")
+    assert camkit(*refine, cwd=tmp_path).returncode == 0
+    check_error(camkit(*merge, "--out", "m.h5", cwd=tmp_path), 2, "give --ckpt, any classifier checkpoint")
+    wrong = camkit(*merge, "--ckpt", world.ckpt, "--layer", "conv5_3", "--out", "m.h5", cwd=tmp_path)
+    check_error(wrong, 2, "--layer conv5_3 is not in this network; it has layer1")
+    alone = camkit("superpixels", "--images", world.root, "--ckpt", world.ckpt, "--out", "m.h5", cwd=tmp_path)
+    check_error(alone, 2, "--ckpt is for merging: give --merge N too")
+
+
 def start(world: World, folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "camkit", "superpixels", "--images", str(world.root), "--workers", "2"]
     return subprocess.Popen(
