@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from camkit.stages.evaluate import evaluate_predictions
     from camkit.stages.exchange import Foreign, import_files
     from camkit.stages.export import export_store
+    from camkit.stages.icd_apply import icd_apply
+    from camkit.stages.icd_train import icd_train
     from camkit.stages.infercam import InferCamSettings, infercam
     from camkit.stages.lpcam_apply import lpcam_apply
     from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
@@ -60,6 +62,8 @@ _HOMES = {
     "demo": "camkit.stages.demo",
     "evaluate_predictions": "camkit.stages.evaluate",
     "export_store": "camkit.stages.export",
+    "icd_apply": "camkit.stages.icd_apply",
+    "icd_train": "camkit.stages.icd_train",
     "import_files": "camkit.stages.exchange",
     "infercam": "camkit.stages.infercam",
     "load_classifier": "camkit.models.checkpoint",
@@ -77,11 +81,11 @@ _HOMES = {
 }
 
 __all__ = [
-    "Activation", "Clustering", "DcsmSettings", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output",
-    "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "cam", "classify", "classify_train", "crf", "dcsm",
-    "demo", "evaluate_predictions", "export_store", "import_files", "infercam", "load_classifier", "lpcam_apply",
-    "lpcam_cluster", "mask", "merge_stores", "open_store", "refine_superpixel", "save_classifier", "show_sheet",
-    "superpixels", "toy_world", "write_report",
+    "Activation", "Clustering", "DcsmSettings", "Foreign", "Header", "InferCamSettings", "Inputs", "Network",
+    "Output", "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "cam", "classify", "classify_train",
+    "crf", "dcsm", "demo", "evaluate_predictions", "export_store", "icd_apply", "icd_train", "import_files",
+    "infercam", "load_classifier", "lpcam_apply", "lpcam_cluster", "mask", "merge_stores", "open_store",
+    "refine_superpixel", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 

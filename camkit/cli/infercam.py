@@ -22,6 +22,7 @@ class ResponseChoice(StrEnum):
     cam = "cam"
     lpcam = "lpcam"
     dcsm = "dcsm"
+    icd = "icd"
 
 
 class FillChoice(StrEnum):
@@ -50,7 +51,10 @@ def command(
     output_stride: o.OutputStride = None,
     response: Annotated[
         ResponseChoice,
-        typer.Option(help="Whose maps of each part are united.", rich_help_panel=INFERENCE),
+        typer.Option(
+            help="Whose maps of each part are united. icd: --ckpt is one of camkit icd-train.",
+            rich_help_panel=INFERENCE,
+        ),
     ] = ResponseChoice.cam,
     prototypes: Annotated[
         Path | None,

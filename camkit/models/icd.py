@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
-from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, save_classifier
+from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
 from camkit.models.classifier import LoadedClassifier, Network
 from camkit.models.levels import (
     Features,
@@ -195,7 +195,7 @@ class LoadedIcd(LoadedClassifier):
 
 def load_icd(ckpt: Path | str, *, output_stride: int | None = None, for_inference: bool = True) -> LoadedIcd:
     """Read a checkpoint of `camkit icd-train`; see camkit.models.checkpoint.load_classifier."""
-    ckpt = Path(ckpt)
+    ckpt = packaged(Path(ckpt))
     tensors, own = read_tensors(ckpt)
     if (own or {}).get("kind") != "icd":
         raise CheckpointError(f"{ckpt}: is no ICD checkpoint; train one with camkit icd-train")

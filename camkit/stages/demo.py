@@ -18,6 +18,7 @@ from camkit.pipeline.select import Inputs
 from camkit.stages.cam import cam
 from camkit.stages.dcsm import PRESETS, dcsm
 from camkit.stages.evaluate import evaluate_predictions
+from camkit.stages.icd_apply import icd_apply
 from camkit.stages.infercam import infercam
 from camkit.stages.lpcam_apply import lpcam_apply
 from camkit.stages.lpcam_cluster import lpcam_cluster
@@ -29,7 +30,7 @@ from camkit.store.parts import write_atomically
 
 log = logging.getLogger("camkit")
 
-CHECKPOINT = Path("toy")
+CHECKPOINT, ICD_CHECKPOINT = Path("toy"), Path("toy-icd")
 PROTOTYPES = "prototypes.h5"
 SHOWN = 8  # photos on the sheet
 LEAD = (
@@ -92,6 +93,10 @@ def local_prototypes(inputs: Inputs, output: Output, runtime: Runtime) -> Summar
     return lpcam_apply(prototypes, inputs, Network(CHECKPOINT), output, runtime)
 
 
+def intra_class(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return icd_apply(inputs, Network(ICD_CHECKPOINT), output, runtime)
+
+
 METHODS: tuple[tuple[str, str, Method], ...] = (
     ("CAM, one scale", "cam-one-scale.h5", one_scale),
     ("CAM", "cam.h5", every_scale),
@@ -99,6 +104,7 @@ METHODS: tuple[tuple[str, str, Method], ...] = (
     ("Gradients", "gradients.h5", gradients),
     ("DCSM", "dcsm.h5", saliency),
     ("LPCAM", "lpcam.h5", local_prototypes),
+    ("ICD", "icd.h5", intra_class),
 )
 """Name, store, and what writes it. A new method joins the demo by its line here."""
 
@@ -117,7 +123,7 @@ def demo(
         rows.append(judged(name, folder / store, world, seconds, runtime))
     best = max(rows, key=lambda row: row.report.miou or 0.0)
     masks = folder / "masks"
-    mask([best.store], Output(None, overwrite), runtime, threshold=best.report.threshold or 0.0, png=masks)
+    mask([best.store], Output(None, overwrite), runtime, threshold=best.report.threshold, png=masks)
     page, sheet = draw(folder, world, rows)
     return Demo(tuple(rows), world, page, sheet, masks)
 

@@ -82,7 +82,7 @@ def infercam(
 ) -> Summary:
     """Write InferCam's maps of the classes present in every image, with notes of centres, patches and rounds.
 
-    response    whose maps of the patches are united: cam, lpcam or dcsm
+    response    whose maps of the patches are united: cam, lpcam, dcsm or icd
     prototypes  for lpcam: their store
     resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     size        resolution of the maps: `full`, or a stride in pixels
@@ -93,6 +93,7 @@ def infercam(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
             {"response": response, **asdict(settings)}, inputs, network, output, runtime,
             resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
+            load=asked.load,
         )  # fmt: skip
 
 
