@@ -103,7 +103,7 @@ def command(
     ] = "2G",
     rounds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Of k-means, at most.", rich_help_panel=CLUSTERING)
-    ] = 100,
+    ] = 300,
     seed: Annotated[int, typer.Option(help="Of the sample and of k-means.", rich_help_panel=CLUSTERING)] = 0,
     resize: o.Resize = None,
     overwrite: o.Overwrite = False,

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 """Of features that are looked at together: they stay in the cache."""
 SAMPLE_BYTES = 32 << 20
 """Of features among which first centres are drawn and settle before all features take part."""

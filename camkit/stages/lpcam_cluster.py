@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 MEMORY = "2G"
-ROUNDS = 100
+ROUNDS = 300
 
 
 @dataclass(frozen=True)
