@@ -27,6 +27,7 @@ from camkit.stages.network import Network
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
 from camkit.store.parts import write_atomically
+from camkit.store.reader import open_store
 
 log = logging.getLogger("camkit")
 
@@ -123,7 +124,9 @@ def demo(
         rows.append(judged(name, folder / store, world, seconds, runtime))
     best = max(rows, key=lambda row: row.report.miou or 0.0)
     masks = folder / "masks"
-    mask([best.store], Output(None, overwrite), runtime, threshold=best.report.threshold, png=masks)
+    with open_store(best.store) as chosen:
+        threshold = best.report.threshold if chosen.header.kind == "maps" else None
+    mask([best.store], Output(None, overwrite), runtime, threshold=threshold, png=masks)
     page, sheet = draw(folder, world, rows)
     return Demo(tuple(rows), world, page, sheet, masks)
 

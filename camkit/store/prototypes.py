@@ -18,7 +18,7 @@ from camkit.store.attributes import damage, integer
 from camkit.store.codec import check_storage, read_failure, write_failure
 from camkit.store.files import create_file, list_ids, open_file, read_header, write_complete, write_header
 from camkit.store.join import make_folders
-from camkit.store.schema import FAILURES, MAX_CLASSES, PROTOTYPES, Header, check_ids
+from camkit.store.schema import FAILURES, MAX_CLASSES, MAX_ID, PROTOTYPES, Header, check_ids
 
 GROUP = PROTOTYPES["prototypes"].group
 Side = Literal["foreground", "context"]
@@ -26,6 +26,10 @@ SIDES: tuple[Side, ...] = get_args(Side)
 NAME = re.compile(r"(\d{1,5})/(foreground|context)(?:_(counts|scores|kept|examples|boxes|similarities))?")
 MAX_CENTRES = 65_536
 MAX_VALUES = 1 << 27
+MAX_EXAMPLES = 64
+MAX_STORE_BYTES = 2 << 30
+TEXT_BYTES = 64
+"""Of an id in memory, besides its letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +132,12 @@ def _write_side(group: h5py.Group, side: Side, centres: Centres) -> None:
 
 
 def holds_prototypes(path: Path) -> bool:
-    """Whether an HDF5 file is a prototypes store, sound or not."""
-    with open_file(path) as file, damage(str(path)):
-        return GROUP in file
+    """Whether a file is a prototypes store, sound or not; what cannot be opened is none."""
+    try:
+        with open_file(path) as file, damage(str(path)):
+            return GROUP in file
+    except StoreError:
+        return False
 
 
 def read_prototypes(path: Path, name: str | None = None) -> PrototypeStore:
@@ -142,6 +149,7 @@ def read_prototypes(path: Path, name: str | None = None) -> PrototypeStore:
     with open_file(path) as file, damage(where):
         header = _header(file, path, where)
         names = _names(file, where)
+        _check_total(file, names, where)
         of_class = {number: _read_class(file, number, names[number], where) for number in sorted(names)}
         channels = _channels(of_class, where)
         failures = {id: read_failure(file[f"{FAILURES}/{id}"], id, where) for id in list_ids(file, FAILURES, where)}
@@ -168,6 +176,19 @@ def _names(file: h5py.File, where: str) -> dict[int, set[str]]:
     if not names:
         raise StoreError(f"{where} has no prototypes; they are '{GROUP}/<class index>/foreground' and '…/context'")
     return names
+
+
+def _check_total(file: h5py.File, names: Mapping[int, set[str]], where: str) -> None:
+    """StoreError, before anything is read, if all arrays together are too much: each alone may be allowed."""
+    items = (file[f"{GROUP}/{number}/{name}"] for number, found in names.items() for name in found)
+    total = sum(_held_bytes(item) for item in items if isinstance(item, h5py.Dataset) and item.shape is not None)
+    if total > MAX_STORE_BYTES:
+        raise StoreError(f"{where} would take {total >> 20:,} MB; prototypes take at most {MAX_STORE_BYTES >> 20:,} MB")
+
+
+def _held_bytes(dataset: h5py.Dataset) -> int:
+    width = dataset.dtype.itemsize
+    return int(math.prod(dataset.shape)) * (width + TEXT_BYTES if dataset.dtype.kind == "S" else max(width, 4))
 
 
 def _read_class(file: h5py.File, number: int, names: set[str], where: str) -> ClassPrototypes:
@@ -236,6 +257,9 @@ def _array(dataset: Any, where: str, kinds: str, shape: tuple[int, ...]) -> np.n
         raise StoreError(f"{where} has the shape {dataset.shape}; it should be ({wanted})")
     if dataset.shape[0] > MAX_CENTRES or math.prod(dataset.shape) > MAX_VALUES:
         raise StoreError(f"{where} has an absurd size, {dataset.shape}")
+    width = dataset.dtype.itemsize
+    if dataset.dtype.kind == "S" and (dataset.shape[1] > MAX_EXAMPLES or width > 4 * MAX_ID):
+        raise StoreError(f"{where} has an absurd size, {dataset.shape} of {width:,} bytes each")
     check_storage(dataset, where)
     return dataset[()]
 
