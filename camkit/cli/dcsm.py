@@ -143,9 +143,10 @@ def command(
     from camkit.stages.network import Network
 
     given: dict[str, Any] = {
-        "layers": None if layers is None else tuple(layers.split(",")), "candidates": candidates, "alpha": alpha,
+        "layers": None if layers is None else tuple(name.strip() for name in layers.split(",")),
+        "candidates": candidates, "alpha": alpha,
         "candidate_threshold": candidate_threshold, "normalise": normalise, "upsample_channels": upsample_channels,
-        "scales": scales and tuple(numbers("--scales", scales, low=0.01, high=16)),
+        "scales": None if scales is None else tuple(numbers("--scales", scales, low=0.01, high=16)),
     }  # fmt: skip
     if sizes is not None:
         if resize is not None or scales is not None:

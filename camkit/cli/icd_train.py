@@ -99,7 +99,7 @@ def command(
             metavar="N",
             min=1,
             max=16_384,
-            help="Channels of fc6 and fc7. Default: 1,024, fewer in narrower networks.",
+            help="Channels of b's and c's own fc6 and fc7. Default: 1,024, fewer in narrower networks.",
             rich_help_panel=o.METHOD,
             show_default=False,
         ),
@@ -148,7 +148,7 @@ def command(
     freeze_norm: t.FreezeNorm = None,
     freeze: Annotated[
         str | None,
-        typer.Option(metavar="NAME,…", help="Modules that do not learn (classifier.conv1).", rich_help_panel=t.RECIPE),
+        typer.Option(metavar="NAME,…", help="Modules that do not learn (conv1,heads).", rich_help_panel=t.RECIPE),
     ] = None,
     seed: t.Seed = None,
     resize: t.Resize = None,
@@ -219,4 +219,5 @@ def sentence(trained: Trained) -> str:
         return "already trained"
     precision = trained.best.get("mean_average_precision")
     told = f", mAP of the classifier {100 * precision:.1f}" if precision is not None else ""
-    return f"{trained.best['epoch']:.0f} epochs in {duration(trained.summary.seconds)}{told}"
+    epochs = f"{len(trained.history)} epoch" + ("s" if len(trained.history) > 1 else "")
+    return f"{epochs} in {duration(trained.summary.seconds)}{told}"

@@ -201,13 +201,15 @@ def command(
     from camkit.stages.infercam import FAST, infercam, settings_of
     from camkit.stages.network import Network
 
+    asked = {"scales": scales, "hiding_scales": hiding_scales, "centre_scales": centre_scales}
     given: dict[str, Any] = {
         "split": split, "rounds": rounds if iterate else 1, "threshold": threshold, "stop": stop, "margin": margin,
         "context": context, "fill": fill and fill.value, "many_classes": many_classes and many_classes.value,
         "flip": flip,
-        "scales": scales and tuple(numbers("--scales", scales, low=0.01, high=16)),
-        "hiding_scales": hiding_scales and tuple(numbers("--hiding-scales", hiding_scales, low=0.01, high=16)),
-        "centre_scales": centre_scales and tuple(numbers("--centre-scales", centre_scales, low=0.01, high=16)),
+        **{
+            name: None if text is None else tuple(numbers(f"--{name.replace('_', '-')}", text, low=0.01, high=16))
+            for name, text in asked.items()
+        },
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     summary = infercam(

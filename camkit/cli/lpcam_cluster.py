@@ -76,12 +76,13 @@ def command(
         ),
     ] = None,
     map_resize: Annotated[
-        MapResizeChoice,
+        MapResizeChoice | None,
         typer.Option(
-            help="How --maps come to the grid of the features; the authors' program takes the nearest pixel.",
+            help="How --maps come to the grid of the features: bilinear; the authors' program takes the nearest pixel.",
             rich_help_panel=CLUSTERING,
+            show_default=False,
         ),
-    ] = MapResizeChoice.bilinear,
+    ] = None,
     per_class: Annotated[
         int | None,
         typer.Option(
@@ -104,7 +105,7 @@ def command(
     rounds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Of k-means, at most.", rich_help_panel=CLUSTERING)
     ] = 300,
-    seed: Annotated[int, typer.Option(help="Of the sample and of k-means.", rich_help_panel=CLUSTERING)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of k-means.", rich_help_panel=CLUSTERING)] = 0,
     resize: o.Resize = None,
     overwrite: o.Overwrite = False,
     device: o.Device = "auto",
@@ -142,7 +143,7 @@ def command(
         Output(out, overwrite),
         Runtime(device, precision.value, batch_size, workers, on_error.value),
         settings=settings_of(preset.value, {name: value for name, value in given.items() if value is not None}),
-        clustering=Clustering(memory, rounds, seed, per_class, map_resize.value),
+        clustering=Clustering(memory, rounds, seed, per_class, None if map_resize is None else map_resize.value),
         maps=maps,
         resize=resize,
     )

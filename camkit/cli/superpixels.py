@@ -122,12 +122,13 @@ def command(
     from camkit.stages.superpixels import Felzenszwalb, merge_by, superpixels
 
     workers = usable_cores() if workers is None else workers
+    runtime = Runtime(device, precision.value, batch_size, workers, on_error.value)
     summary = superpixels(
         Inputs(images, list, limit=limit, shard=parse_shard(shard)),
         Output(out, overwrite),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        runtime,
         method=Felzenszwalb(scale, sigma, min_size),
-        merge=merge_by(merge, ckpt, layer, merge_pairs.value, arch, model, output_stride),
+        merge=merge_by(merge, ckpt, layer, merge_pairs.value, arch, model, output_stride, runtime),
         resize=resize,
     )
     close_with(summary, out)

@@ -68,12 +68,12 @@ class Competition:
     scores: Tensor
 
     def notes(self) -> list[dict[str, Any]]:
-        """For the store: class and score of every candidate, best first."""
+        """For the store: class and score of every candidate, best first; {} where no class was asked."""
         rows = zip(self.classes.tolist(), self.scores.tolist(), strict=True)
-        return [
-            {"candidates": sorted(([c, round(score, 4)] for c, score in zip(*row, strict=True) if c >= 0), key=_rank)}
-            for row in rows
-        ]
+        candidates = (
+            sorted(([c, round(score, 4)] for c, score in zip(*row, strict=True) if c >= 0), key=_rank) for row in rows
+        )
+        return [{"candidates": found} if found else {} for found in candidates]
 
 
 def _rank(candidate: Sequence[float]) -> tuple[float, float]:
@@ -154,7 +154,7 @@ def compete(recording: Recording, classes: Tensor, classifier: Classifier, salie
     with torch.no_grad(), at_rest(classifier):
         scores = classifier.pool(recording.features.detach()).float().sigmoid()
     rivals = [
-        rivals_of(row, asked, saliency) if saliency.candidates else []
+        rivals_of(row, asked, saliency) if saliency.candidates and max(asked) >= 0 else []
         for row, asked in zip(scores.tolist(), classes.tolist(), strict=True)
     ]
     most = max(map(len, rivals))

@@ -154,10 +154,11 @@ def one_class_each(scores: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
 def decided(refined: torch.Tensor, inside: torch.Tensor, band: float) -> torch.Tensor:
     """[B, C, h, w] bool: where a refined score is at least `band` of the photo's largest of that class, of either sign.
 
-    The published program ignores the others (0.2), the paper none (0).
+    The published program ignores the others (0.2), the paper none (0). With a band, scores of 0 are never decided.
     """
     sizes = refined.abs() * inside[:, None]
-    return sizes >= band * sizes.amax((2, 3), keepdim=True)
+    enough = sizes >= band * sizes.amax((2, 3), keepdim=True)
+    return enough & (sizes > 0) if band > 0 else enough
 
 
 def top_down_losses(

@@ -23,7 +23,7 @@ from camkit.models.levels import (
     levels_of_nothing,
     sample_at,
 )
-from camkit.models.state import fitted
+from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
 from camkit.models.vgg import VGG16, VGGPlan
 
@@ -71,12 +71,13 @@ class FeatureNorm(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """[B, D, h, w], inside [B, h, w] bool → float32 [B, D, h, w]."""
-        x = x.float()
-        mean, variance = self._measure(x, inside[:, None].float()) if self.training else (self.mean, self.variance)
+        x, mean, variance = x.float(), self.mean, self.variance
+        if self.training and inside.any():
+            mean, variance = self._measure(x, inside[:, None].float())
         return (x - mean[:, None, None]) / (variance[:, None, None] + self.epsilon).sqrt()
 
     def _measure(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        count = inside.sum().clamp_min(1)
+        count = inside.sum()
         mean = (x * inside).sum((0, 2, 3)) / count
         variance = ((x - mean[:, None, None]).square() * inside).sum((0, 2, 3)) / count
         with torch.no_grad():
@@ -138,18 +139,20 @@ class Heads(nn.Module):
 class IcdNetwork(Network):
     """A classifier as any other, and what camkit.methods.icd asks for besides."""
 
-    def __init__(self, classifier: Network, plan: IcdPlan) -> None:
+    def __init__(self, classifier: Network, plan: IcdPlan, *, hollow: bool = False) -> None:
+        """hollow: what ICD adds takes no memory until `fill_heads`."""
         super().__init__()
         self.classifier = classifier
         self.mean, self.std, self.pooling = classifier.mean, classifier.std, classifier.pooling
         self.output_stride, self.channels_last = classifier.output_stride, classifier.channels_last
         own = tuple((f"classifier.{front}", told) for front, told in classifier.published)
         self.published = (*own, ("classifier.", ""), ("heads.", PREFIX))
-        device = classifier.weight.device
         levels = levels_of_nothing(classifier)
         shared = sum(level.shape[1] for level in (levels.fc6, levels.fc7) if level is not None)
         inputs = chosen(levels, plan.features).shape[1]
-        self.heads = Heads(plan, classifier.num_classes, inputs, shared).to(device)
+        with torch.device("meta" if hollow else "cpu"):
+            heads = Heads(plan, classifier.num_classes, inputs, shared)
+        self.heads = heads if hollow else heads.to(classifier.weight.device)
 
     @property
     def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
@@ -196,19 +199,42 @@ class LoadedIcd(LoadedClassifier):
 def load_icd(ckpt: Path | str, *, output_stride: int | None = None, for_inference: bool = True) -> LoadedIcd:
     """Read a checkpoint of `camkit icd-train`; see camkit.models.checkpoint.load_classifier."""
     ckpt = packaged(Path(ckpt))
-    tensors, own = read_tensors(ckpt)
-    if (own or {}).get("kind") != "icd":
+    stored = read_heads(ckpt)
+    if stored is None:
         raise CheckpointError(f"{ckpt}: is no ICD checkpoint; train one with camkit icd-train")
-    assert own is not None
     loaded = load_classifier(ckpt, output_stride=output_stride, for_inference=for_inference)
     try:
-        network = IcdNetwork(loaded.network, _checked_plan(ckpt, own.get("icd")))
+        network = IcdNetwork(loaded.network, stored.plan, hollow=True)
     except UsageError as error:
         raise CheckpointError(f"{ckpt}: is damaged: {error}") from error
-    state = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
-    network.heads.load_state_dict(fitted(ckpt, "ICD", state, network.heads.state_dict()))
+    fill_heads(network.heads, stored)
     kept = {one.name: getattr(loaded, one.name) for one in fields(loaded)}
     return LoadedIcd(**kept | {"network": network.eval(), "ignored": ()})
+
+
+class StoredHeads(NamedTuple):
+    """What the checkpoint at `path` adds to its classifier, as it stands there."""
+
+    path: Path
+    plan: IcdPlan
+    state: State
+
+
+def read_heads(ckpt: Path) -> StoredHeads | None:
+    """None for a checkpoint of another kind."""
+    tensors, own = read_tensors(ckpt)
+    if own is None or own.get("kind") != "icd":
+        return None
+    state = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
+    return StoredHeads(ckpt, _checked_plan(ckpt, own.get("icd")), state)
+
+
+def fill_heads(heads: Heads, stored: StoredHeads) -> None:
+    """CheckpointError unless that is exactly what these heads are made of."""
+    state = fitted(stored.path, "ICD", stored.state, heads.state_dict())
+    if (state["norm.variance"] < 0).any():
+        raise CheckpointError(f"{stored.path}: {PREFIX}norm.variance holds negative values; is the file damaged?")
+    heads.load_state_dict(state, assign=heads.directions.is_meta)
 
 
 def save_icd(path: Path, network: IcdNetwork, *, arch: str, **described: Any) -> None:

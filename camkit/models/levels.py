@@ -1,7 +1,8 @@
 """The levels of a trunk that ICD reads, all from one pass.
 
 They are called as in VGG16, behind their ReLU: conv4, conv5, fc6, fc7. In other networks the last stage stands for fc6
-and fc7, since it knows classes rather than things, the two before it for conv5 and conv4.
+and fc7, since it knows classes rather than things, the two before it for conv5 and conv4. The stages of ResNet38 end
+without a ReLU and get one here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def levels_of(classifier: Network, x: Tensor) -> Levels:
         top = classifier.features(x)
     if "fc6" in seen:
         return Levels(seen["conv4"], seen["conv5"], seen["fc6"].relu(), top)
-    return Levels(seen["conv4"], seen["conv5"], top, None)
+    return Levels(seen["conv4"].relu(), seen["conv5"].relu(), top, None)
 
 
 def _tapped(classifier: Network) -> dict[str, nn.Module]:

@@ -69,6 +69,11 @@ def crf(
         settings = settings_of(preset, changes)
         effective = effective_settings(settings, store.header.kind, changes, name)
         photos = find_photos(store, images, name)
+        if store.header.kind == "signed" and settings.unary == "hard":
+            log.info(
+                "a pixel that several classes claim goes to the largest score; "
+                "by the product of map and score: camkit mask --cams, then camkit crf"
+            )
         parameters = {
             **asdict(settings.parameters),
             "unary": settings.unary,

@@ -59,6 +59,10 @@ class DcsmSettings:
     upsample_channels: bool = False
     scales: tuple[float, ...] = (0.8, 1.0, 1.2)
 
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise UsageError("--scales: give at least one")
+
 
 PRESETS: Mapping[Backprop, DcsmSettings] = {
     "guided": DcsmSettings(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camkit.data.reading import examples
-from camkit.errors import UsageError
+from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
@@ -67,6 +67,8 @@ def icd_train(
     validation   photos to judge the classifier by after every epoch
     input_size   longer side at which photos are to be seen later; None: as the recipe shows them
     """
+    _check_recipe(recipe, icd, with_superpixels=superpixels is not None)
+    recipe = replace(recipe, freeze=tuple(map(own_module, recipe.freeze)))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
     training = select(inputs, classes)
@@ -87,10 +89,26 @@ def icd_train(
         return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos))
 
 
+def _check_recipe(recipe: Recipe, icd: IcdRecipe, *, with_superpixels: bool) -> None:
+    if icd.superpixel_vote != "mean" and not with_superpixels:
+        raise UsageError(f"--superpixel-vote {icd.superpixel_vote} has no effect without --superpixels")
+    if recipe.epochs <= icd.top_down_warmup:
+        log.warning(
+            "--epochs %d is not above --top-down-warmup %g: the final scores are hardly taught; change one of them",
+            recipe.epochs,
+            icd.top_down_warmup,
+        )
+
+
+def own_module(name: str) -> str:
+    """A module of any classifier, by its name in an IcdNetwork."""
+    return name if name.partition(".")[0] in ("classifier", "heads") else f"classifier.{name}"
+
+
 def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> None:
     alone = {item.present[0] for item in photos if len(item.present) == 1}
     if not alone:
-        raise UsageError(
+        raise LabelError(
             f"none of the {len(photos)} training photos has a single class; directions are learned from such photos"
         )
     mixed = sorted({c for item in photos for c in item.present} - alone)
@@ -164,9 +182,26 @@ class _Training:
             log.info("made anew for ICD: %s", ", ".join(fresh))
         plan = IcdPlan(self.icd.features, self.icd.structure, self.icd.hidden or fresh_hidden(trunk))
         network = IcdNetwork(trunk, plan)
+        anew = [f"classifier.{name}" for name in fresh]
+        if not self._take_branches(network, kept):
+            anew.insert(0, "heads")
         if trains_channels_last(network):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
-        return network, arch, ["heads", *(f"classifier.{name}" for name in fresh)]
+        return network, arch, anew
+
+    def _take_branches(self, network: IcdNetwork, kept: bool) -> bool:
+        """Those of an ICD checkpoint to start from go on, if its classes and plan are the same."""
+        from camkit.models.checkpoint import packaged
+        from camkit.models.icd import fill_heads, read_heads
+
+        stored = None if self.start.init is None else read_heads(packaged(self.start.init))
+        if stored is None:
+            return False
+        same = kept and stored.plan == network.heads.plan
+        if same:
+            fill_heads(network.heads, stored)
+        log.info("its ICD branches %s", "too" if same else "made anew")
+        return same
 
 
 def _draw_classification(rows: History, path: Path, *, title: str) -> None:

@@ -46,6 +46,11 @@ class InferCamSettings:
     centre_scales: tuple[float, ...] | None = None
     flip: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("scales", "hiding_scales", "centre_scales"):
+            if getattr(self, name) == ():
+                raise UsageError(f"--{name.replace('_', '-')}: give at least one")
+
 
 PRESETS: Mapping[Preset, InferCamSettings] = {
     "paper": InferCamSettings(),

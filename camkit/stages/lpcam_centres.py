@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camkit.errors import InputError
+from camkit.errors import InputError, UsageError
 from camkit.pipeline.progress import show_progress
 from camkit.stages.lpcam_sample import Features, Sample, group_of
 from camkit.store.prototypes import SIDES, Centres, ClassPrototypes, Examples, Gathered, Side
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 EXAMPLES = 9
-BLOCK = 1 << 14
+AT_ONCE = 12
+"""Centres whose cosines with all features are held."""
+BLOCK_BYTES = 8 << 20
+"""Of features that are looked at together."""
 
 
 def cluster_sample(
@@ -33,6 +36,9 @@ def cluster_sample(
     seed: int,
 ) -> dict[int, ClassPrototypes]:
     """Centres of every class that was seen; weight [num_classes, D] says where the arithmetic runs."""
+    if not sample.images and sample.failures:
+        first, message = min(sample.failures.items())
+        raise InputError(f"all {len(sample.failures)} images failed: {first}: {message}")
     groups = {number: [group_of(number, side == "context") for side in SIDES] for number in range(len(names))}
     present = [number for number, both in groups.items() if any(sample.reservoir.seen[group] for group in both)]
     if not present:
@@ -92,32 +98,49 @@ def kept_of(side: Side, scores: np.ndarray, settings: Hyperparameters) -> np.nda
     return select_context(found, settings.context_score, settings.context_low).numpy()
 
 
+def check_context(settings: Hyperparameters) -> None:
+    """UsageError where no score can be below the one threshold and above the other."""
+    low, high = settings.context_low, settings.context_score
+    if low >= high:
+        raise UsageError(f"--context-low {low:g} is not below --context-score {high:g}: no context would be kept")
+
+
 def nearest(values: torch.Tensor, centres: torch.Tensor, features: Features) -> Examples:
     """The features [n, D] of largest cosine with each centre [K, D], at most one of an image."""
-    import torch
-    import torch.nn.functional as F
-
-    directions = F.normalize(centres.float(), dim=1).T
-    cosines = torch.cat([F.normalize(rows, dim=1) @ directions for rows in values.split(BLOCK)]).cpu().numpy()
     ids = np.full((len(centres), EXAMPLES), "", object)
     boxes = np.zeros((len(centres), EXAMPLES, 4), np.int64)
     similarities = np.zeros((len(centres), EXAMPLES), np.float32)
-    for centre, column in enumerate(cosines.T):
-        order = np.argsort(-column, kind="stable")
+    for centre, cosines in enumerate(cosines_of(values, centres)):
+        order = np.argsort(-cosines, kind="stable")
         firsts = np.sort(np.unique(features.images[order], return_index=True)[1])[:EXAMPLES]
         for place, row in enumerate(order[firsts]):
             image = features.seen[features.images[row]]
             ids[centre, place] = image.id
             boxes[centre, place] = box_of(int(features.cells[row]), image.grid, image.size)
-            similarities[centre, place] = column[row]
+            similarities[centre, place] = cosines[row]
     return Examples(ids, boxes, similarities)
 
 
+def cosines_of(values: torch.Tensor, centres: torch.Tensor) -> Iterator[np.ndarray]:
+    """Of each centre [K, D] the cosines [n] with the features [n, D]; no more than some centres' are held."""
+    import torch.nn.functional as F
+
+    step = max(1, BLOCK_BYTES // (4 * max(1, values.shape[1])))
+    for group in F.normalize(centres.float(), dim=1).split(AT_ONCE):
+        found = np.empty((len(group), len(values)), np.float32)
+        for start in range(0, len(values), step):
+            rows = F.normalize(values[start : start + step], dim=1)
+            found[:, start : start + step] = (rows @ group.T).T.cpu().numpy()
+        yield from found
+
+
 def box_of(cell: int, grid: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A cell of the features' grid in pixels of the photo: top, left, bottom, right."""
+    """A cell of the features' grid in pixels of the photo, one at least: top, left, bottom, right."""
     row, column = divmod(cell, grid[1])
     height, width = size[0] / grid[0], size[1] / grid[1]
-    return round(row * height), round(column * width), round((row + 1) * height), round((column + 1) * width)
+    top, left = int(row * height), int(column * width)
+    bottom, right = max(round((row + 1) * height), top + 1), max(round((column + 1) * width), left + 1)
+    return top, left, min(bottom, size[0]), min(right, size[1])
 
 
 def convergence_line(name: str, found: ClassPrototypes) -> str:

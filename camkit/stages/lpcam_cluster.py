@@ -19,14 +19,15 @@ from camkit.errors import CamkitError, ImageError, InputError, StoreError, Usage
 from camkit.methods.sampling import priorities
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure
-from camkit.pipeline.output import Output, Runtime, Summary, at_a_path, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, at_a_path, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos
 from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, select
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of
-from camkit.stages.lpcam_centres import cluster_sample
+from camkit.stages.lpcam_centres import check_context, cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
 from camkit.stages.lpcam_sample import Budget, memory_text, parse_memory
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
+from camkit.stages.prototypes import class_difference
 from camkit.store.prototypes import PrototypeStore
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
@@ -52,14 +53,14 @@ class Clustering:
     memory      what the features that are clustered at once may take, with the work on them: 512M, 2G
     rounds      of k-means at most
     per_class   only so many images of each class, drawn by the seed; None: all
-    map_resize  how maps of a store come to the grid of the features; the published program takes the nearest pixel
+    map_resize  how maps of a store come to the grid of the features: bilinear (None), or nearest, as published
     """
 
     memory: str = MEMORY
     rounds: int = ROUNDS
     seed: int = 0
     per_class: int | None = None
-    map_resize: Literal["bilinear", "nearest"] = "bilinear"
+    map_resize: Literal["bilinear", "nearest"] | None = None
 
 
 def settings_of(preset: Preset, changes: Mapping[str, Any]) -> Hyperparameters:
@@ -68,7 +69,9 @@ def settings_of(preset: Preset, changes: Mapping[str, Any]) -> Hyperparameters:
 
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset} is not known; known are {' and '.join(PRESETS)}")
-    return replace(PRESETS[preset], **changes)
+    settings = replace(PRESETS[preset], **changes)
+    check_context(settings)
+    return settings
 
 
 def lpcam_cluster(
@@ -89,6 +92,7 @@ def lpcam_cluster(
     resize    longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     """
     settings = settings or settings_of("voc", {})
+    check_call(inputs, output, settings, clustering, maps)
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     weight = loaded.network.weight.detach().float()
@@ -97,7 +101,7 @@ def lpcam_cluster(
     view = ViewSize.parse(resize, loaded.input_size)
     classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
     with ExitStack() as stack:
-        store = None if maps is None else stack.enter_context(open_maps(maps, classes, loaded.num_classes))
+        store = None if maps is None else stack.enter_context(open_maps(maps, classes))
         selection = select_images(inputs, classes, store)
         if clustering.per_class is not None:
             selection = drawn_images(selection, clustering.per_class, clustering.seed)
@@ -105,6 +109,7 @@ def lpcam_cluster(
             **asdict(settings),
             **asdict(clustering),
             "memory": memory_text(budget.memory),
+            "map_resize": None if store is None else clustering.map_resize or "bilinear",
             "resize": str(view),
             "output_stride": loaded.output_stride,
             "precision": device.precision,
@@ -140,6 +145,23 @@ def lpcam_cluster(
     return replace(summary, already=0, seconds=summary.seconds + time.monotonic() - start)
 
 
+def check_call(
+    inputs: Inputs, output: Output, settings: Hyperparameters, clustering: Clustering, maps: Sources | None
+) -> None:
+    """UsageError for what would come to light only when all images are seen, or not at all."""
+    counts = {"clusters": settings.clusters, "rounds": clustering.rounds, "per-class": clustering.per_class}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UsageError(f"--{name} {count}: give at least 1")
+    if clustering.seed < 0:
+        raise UsageError(f"--seed {clustering.seed}: give 0 or more")
+    check_context(settings)
+    if maps is None and clustering.map_resize is not None:
+        raise UsageError("--map-resize is about the maps of --maps; leave it out")
+    if inputs.shard is not None and inputs.shard[1] > 1 and output.out in (None, STANDARD_OUTPUT):
+        raise UsageError("shards are gathered beside the store they share, not on standard output; give --out FILE")
+
+
 def _header(
     parameters: Mapping[str, Any], loaded: LoadedClassifier, selection: Selection, store: Reader | None
 ) -> Header:
@@ -158,7 +180,7 @@ def _header(
 
 
 @contextmanager
-def open_maps(maps: Sources, classes: tuple[str, ...], num_classes: int) -> Iterator[Reader]:
+def open_maps(maps: Sources, classes: tuple[str, ...]) -> Iterator[Reader]:
     """A maps store about the classifier's classes."""
     paths = paths_of(maps)
     with open_input(paths) as store:
@@ -166,9 +188,8 @@ def open_maps(maps: Sources, classes: tuple[str, ...], num_classes: int) -> Iter
         if store.header.kind != "maps":
             raise UsageError(f"--maps {name} holds {store.header.kind}; give a store of maps")
         if store.header.classes != classes:
-            raise StoreError(
-                f"{name} is about other classes than the classifier has ({len(store.header.classes)} and {num_classes})"
-            )
+            how = class_difference(store.header.classes, classes)
+            raise StoreError(f"{name} is about other classes than the classifier has: {how}")
         yield store
 
 
@@ -198,12 +219,13 @@ def drawn_images(selection: Selection, count: int, seed: int) -> Selection:
     if selection.labels is None:
         raise UsageError("--per-class needs labels (--labels, or --maps): classes that are predicted are not known yet")
     images_of: dict[int, list[str]] = {}
-    for id, classes in selection.labels.present.items():
-        for number in classes:
+    for id in selection.ids:
+        for number in selection.labels.present.get(id, ()):
             images_of.setdefault(number, []).append(id)
     present: dict[str, list[int]] = {}
     for number, ids in sorted(images_of.items()):
-        for id in sorted(ids, key=lambda id: (priorities(seed, id, number, 1)[0], id))[:count]:
+        drawn = {id: priorities(seed, id, -1 - number, 1)[0] for id in ids}  # below 0: other numbers than its cells'
+        for id in sorted(ids, key=lambda id: (drawn[id], id))[:count]:
             present.setdefault(id, []).append(number)
     labels = replace(selection.labels, present={id: tuple(present[id]) for id in selection.ids if id in present})
     return replace(selection, images=_only(selection.images, labels.present), labels=labels)

@@ -84,6 +84,7 @@ class SampleWriter:
     def _begin(self, overwrite: bool) -> None:
         if not overwrite and self._is_finished():
             if not self._parts.writers():
+                self._check_left_over()
                 self._parts.remove()
             return
         if overwrite and not shares_parts(self._parts, self.header, self.ids):
@@ -97,6 +98,17 @@ class SampleWriter:
             self._parts.forget_other_counts(self.shard[1])
         self._parts.drop(self.shard, parts=False)
         self._take_stock()
+
+    def _check_left_over(self) -> None:
+        """UsageError unless parts beside the finished store are those it was made from.
+
+        Those are older than it: the run that made them was killed between writing it and removing them.
+        """
+        made = self._out.stat().st_mtime_ns
+        if any(path.stat().st_mtime_ns > made for path in self._parts.files()):
+            raise UsageError(
+                f"{self._out} was being replaced; give --overwrite again to go on, or remove {self._parts.path}"
+            )
 
     def _is_finished(self) -> bool:
         """Whether the store is there, and of this very run; UsageError if it is anything else."""

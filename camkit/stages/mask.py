@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,7 +33,7 @@ from camkit.pipeline.output import (
 from camkit.pipeline.run import Step
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
-from camkit.store.provenance import stage
+from camkit.store.provenance import sha256_file, stage, to_json
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, shard_ids
 from camkit.types import Activation, Record, no_classes
@@ -87,6 +88,8 @@ def mask(
         if kind == "signed":
             parameters = {"rule": "icd", **({"saliency": str(saliency.resolve())} if saliency else {})}
         parents = [history_of(store), *([history_of(witnesses.cams)] if witnesses.cams else [])]
+        if witnesses.saliency:
+            parents.append(history_of_pictures(witnesses.saliency, store.ids))
         header = Header(
             kind="masks",
             classes=store.header.classes,
@@ -152,8 +155,22 @@ def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> I
         yield Witnesses(maps, pictures)
 
 
+def history_of_pictures(pictures: Mapping[str, Path], ids: Sequence[str]) -> Mapping[str, Any]:
+    """What tells them from others, as a stage of the provenance; one that cannot be read fails with its image."""
+    digest = hashlib.sha256()
+    used = [id for id in ids if id in pictures]
+    for id in used:
+        try:
+            content = sha256_file(pictures[id])
+        except InputError:
+            content = "cannot be read"
+        digest.update(to_json([id, content]).encode())
+    return stage("saliency maps", {}, selection={"count": len(used), "sha256": digest.hexdigest()})
+
+
 def _check_there(store: Reader, known: Collection[str], what: str) -> None:
-    missing = [id for id in store.ids if id not in known]
+    there = frozenset(known)
+    missing = [id for id in store.ids if id not in there]
     if missing and len(missing) == len(store.ids):
         raise InputError(f"{what} of any image: {examples(known)} against {examples(store.ids)}")
     if missing:

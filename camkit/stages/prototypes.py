@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -65,7 +65,11 @@ def open_prototypes(path: Path | str | None) -> Iterator[tuple[PrototypeStore, M
 
 
 def _history(store: PrototypeStore, path: Path) -> Mapping[str, Any]:
-    return store.header.provenance or stage("a store without a history", {"sha256": [sha256_file(path)]})
+    """With a digest of the file: prototypes that are made anew, or changed by hand, may have the same history."""
+    known, digest = store.header.provenance, sha256_file(path)
+    if not known:
+        return stage("a store without a history", {"sha256": [digest]})
+    return {**known, "parameters": {**(known.get("parameters") or {}), "store_sha256": digest}}
 
 
 def directions_of(store: PrototypeStore, loaded: LoadedClassifier, thresholds: Thresholds = AS_STORED) -> Directions:
@@ -106,8 +110,23 @@ def check_fit(store: PrototypeStore, loaded: LoadedClassifier) -> None:
             "give the checkpoint that the prototypes were made with, or cluster anew with this one"
         )
     before = (store.header.provenance.get("checkpoint") or {}).get("sha256")
-    if before is not None and before != loaded.sha256:
+    if before == loaded.sha256:
+        return
+    if known and loaded.classes and store.header.classes != tuple(loaded.classes):
+        raise StoreError(
+            f"{store.name} is about other classes than {ckpt}: {class_difference(store.header.classes, loaded.classes)}"
+            "\ngive the checkpoint that the prototypes were made with, or cluster anew with this one"
+        )
+    if before is not None:
         log.warning("%s was made with another checkpoint than %s; its features may mean other things", store.name, ckpt)
+
+
+def class_difference(there: Sequence[str], here: Sequence[str]) -> str:
+    """How the class names of a store differ from the classifier's, in words."""
+    if len(there) != len(here):
+        return f"{len(there)} there and {len(here)} here"
+    number = next(number for number, pair in enumerate(zip(there, here, strict=True)) if pair[0] != pair[1])
+    return f"class {number} is {there[number]} there and {here[number]} here"
 
 
 def kept_centres(
@@ -115,7 +134,7 @@ def kept_centres(
 ) -> np.ndarray:
     """[K] bool: as the store says, or by the thresholds that are given; what is not given is as when it was made."""
     from camkit.methods.lpcam import Hyperparameters
-    from camkit.stages.lpcam_centres import kept_of
+    from camkit.stages.lpcam_centres import check_context, kept_of
 
     own = {"foreground": ("foreground_score",), "context": ("context_score", "context_low")}[side]
     given = {name: value for name in own if (value := getattr(thresholds, name)) is not None}
@@ -123,8 +142,11 @@ def kept_centres(
         return centres.kept
     made = store.header.provenance.get("parameters") or {}
     known = {field.name for field in fields(Hyperparameters)}
-    before = {name: value for name, value in made.items() if name in known and isinstance(value, float)}
-    return kept_of(side, scores_of(centres, number, weight), Hyperparameters(**{**before, **given}))
+    before = {name: value for name, value in made.items() if name in known and isinstance(value, int | float)}
+    merged = Hyperparameters(**{**before, **given})
+    if side == "context":
+        check_context(merged)
+    return kept_of(side, scores_of(centres, number, weight), merged)
 
 
 def scores_of(centres: Centres, number: int, weight: torch.Tensor) -> np.ndarray:

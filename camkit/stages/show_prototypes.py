@@ -26,6 +26,7 @@ log = logging.getLogger("camkit")
 
 TILES = (72, 64, 56, 48)
 JPEG_QUALITY = 85
+LONGEST_JPEG = 65_500  # what Pillow writes
 
 Place = tuple[int, int, int]
 """Which of the sides, which of its centres, which of its examples."""
@@ -53,10 +54,10 @@ def show_prototypes(
         wanted = _wanted(store, classes)
         photos = photos_of(store, images, store.name)
         _check_photos(store, wanted, photos)
-        side = tile or (TILES[0] if page else _largest_tile(store, wanted))
+        tiles = _page_tiles(store, wanted, tile) if page else _sheet_tiles(store, wanted, tile)
         drawn = (
             (_name(store, number), _class_picture(_name(store, number), store.of_class[number], photos, side, workers))
-            for number in wanted
+            for number, side in tiles.items()
         )
         if page:
             from camkit.view.page.prototypes import write_prototype_page
@@ -64,7 +65,6 @@ def show_prototypes(
             jpegs = ((name, encoded(picture, "JPEG", quality=JPEG_QUALITY)) for name, picture in drawn)
             write_prototype_page(out, jpegs, title=f"Prototypes: {Path(store.name).name}")
             return len(wanted)
-        check_picture_size(*_sheet_size(store, wanted, side))
         save_picture(stack([picture for _, picture in drawn]), out)
     return len(wanted)
 
@@ -104,8 +104,25 @@ def _columns(found: ClassPrototypes) -> int:
     return max(shapes, default=1)
 
 
-def _largest_tile(store: PrototypeStore, wanted: Sequence[int]) -> int:
-    return next((tile for tile in TILES if max(_sheet_size(store, wanted, tile)) <= LONGEST_SIDE), TILES[-1])
+def _sheet_tiles(store: PrototypeStore, wanted: Sequence[int], tile: int | None) -> dict[int, int]:
+    """The side of the patches of each class: one for all; UsageError if the sheet would be too large."""
+    side = tile or _largest_tile(store, wanted, LONGEST_SIDE)
+    way_out = "show fewer classes (--class), smaller (--tile), or make a page (--html FILE)"
+    check_picture_size(*_sheet_size(store, wanted, side), way_out=way_out)
+    return dict.fromkeys(wanted, side)
+
+
+def _page_tiles(store: PrototypeStore, wanted: Sequence[int], tile: int | None) -> dict[int, int]:
+    """Of each class its own, for its picture is its own."""
+    tiles = {number: tile or _largest_tile(store, [number], LONGEST_JPEG) for number in wanted}
+    for number, side in tiles.items():
+        way_out = f"give a smaller --tile, or choose other classes than {_name(store, number)} (--class)"
+        check_picture_size(*_sheet_size(store, [number], side), LONGEST_JPEG, way_out)
+    return tiles
+
+
+def _largest_tile(store: PrototypeStore, wanted: Sequence[int], longest: int) -> int:
+    return next((tile for tile in TILES if max(_sheet_size(store, wanted, tile)) <= longest), TILES[-1])
 
 
 def _sheet_size(store: PrototypeStore, wanted: Sequence[int], tile: int) -> tuple[int, int]:

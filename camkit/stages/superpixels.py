@@ -50,13 +50,17 @@ class MergeBy:
 
 def merge_by(
     most: int | None, ckpt: Path | None, layer: str | None, pairs: Pairs,
-    arch: str | None, model: str | None, output_stride: int | None,
+    arch: str | None, model: str | None, output_stride: int | None, runtime: Runtime = Runtime(),
 ) -> MergeBy | None:  # fmt: skip
     """Of options; UsageError for those that have no effect, or for want of another."""
-    without = {"--ckpt": ckpt, "--layer": layer, "--arch": arch, "--model": model, "--output-stride": output_stride}
-    given = [name for name, value in without.items() if value is not None]
-    if most is None and (given or pairs != "adjacent"):
-        raise UsageError(f"{(given or ['--merge-pairs'])[0]} is for merging: give --merge N too")
+    given = {
+        "--ckpt": ckpt is not None, "--layer": layer is not None, "--merge-pairs": pairs != "adjacent",
+        "--arch": arch is not None, "--model": model is not None, "--output-stride": output_stride is not None,
+        "--device": runtime.device != "auto", "--precision": runtime.precision != "auto",
+        "--batch-size": runtime.batch_size is not None,
+    }  # fmt: skip
+    if most is None and any(given.values()):
+        raise UsageError(f"{next(name for name in given if given[name])} is for merging: give --merge N too")
     if most is None:
         return None
     if ckpt is None:

@@ -111,9 +111,11 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
 
 
 def _check_init(start: Start, folder: TrainingFolder) -> None:
-    """UsageError if the result would replace what it starts from."""
+    """UsageError if the training would remove or replace what it starts from."""
     if start.init is None or not start.init.exists():
         return
+    if folder.path.resolve() in start.init.resolve().parents:
+        raise UsageError(f"--init {start.init} lies where this training keeps its own state: copy it elsewhere first")
     for result in folder.results.values():
         if result.exists() and result.samefile(start.init):
             raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
@@ -125,7 +127,8 @@ def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
         raise LabelError(f"none of the {len(items)} training photos has any of the classes {examples(classes)}")
     absent = [name for c, name in enumerate(classes) if c not in seen]
     if absent:
-        log.warning("no training photo has %s: nothing can be learned about them", ", ".join(absent))
+        told = f"{examples(absent)} ({len(absent)} of {len(classes)} classes)"
+        log.warning("no training photo has %s: nothing can be learned about that", told)
     if len(items) == 1:
         log.warning("a single training photo: the network will know it by heart, and nothing else")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -16,6 +17,7 @@ from camkit.errors import InputError, StoreError
 PACKAGES = ("camkit", "torch", "numpy", "h5py")
 MAX_STAGES = 100
 SHOWN = 3
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def stage(
@@ -118,7 +120,11 @@ def _differences(old: dict[str, Any], new: dict[str, Any], selection: bool, name
         return
     before, after = old.get("parameters") or {}, new.get("parameters") or {}
     for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
+        if before.get(name) == after.get(name):
+            continue
+        if name == "store_sha256":
+            yield f"its content {'differs' if names else 'changed'}"
+        else:
             yield _changed("--" + name.replace("_", "-"), _shown(before.get(name)), _shown(after.get(name)), names)
     yield from _checkpoint(old.get("checkpoint") or {}, new.get("checkpoint") or {}, names)
     if selection:
@@ -190,7 +196,9 @@ def sha256_file(path: str | Path) -> str:
 
 
 def parameter_words(value: Any) -> str:
-    """A parameter for people: 1,0.5,2."""
+    """A parameter for people: 1,0.5,2; of a digest its beginning."""
+    if isinstance(value, str) and DIGEST.fullmatch(value):
+        return value[:12] + "…"
     if isinstance(value, list):
         return ",".join(map(parameter_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -78,7 +79,7 @@ class IcdRecipe:
 
     features          that directions are learned in (Table 5)
     structure         of the top-down branch (Table 6)
-    hidden            channels of its fc6 and fc7; None: 1,024 for networks as wide as published
+    hidden            channels of its fc6 and fc7 (b, c); None: 1,024 for networks as wide as published
     bottom_up         form of that loss (Table 4)
     bottom_up_weight  of that loss
     superpixel_vote   how superpixels get their score
@@ -98,11 +99,13 @@ class IcdRecipe:
     def __post_init__(self) -> None:
         if not 0 <= self.ignore_band < 1:
             raise UsageError(f"--ignore-band {self.ignore_band:g}: give a share, 0 or more and below 1")
-        if not (self.bottom_up_weight > 0 and self.top_down_warmup >= 0):
+        if not (0 < self.bottom_up_weight < math.inf and 0 <= self.top_down_warmup < math.inf):
             raise UsageError(
                 f"--bottom-up-weight {self.bottom_up_weight:g} --top-down-warmup {self.top_down_warmup:g}: "
                 "give a weight above 0, and 0 or more epochs"
             )
+        if self.hidden is not None and self.structure in ("a", "d"):
+            raise UsageError(f"--hidden {self.hidden} has no effect on --structure {self.structure}: leave it out")
 
 
 PRESETS: Mapping[str, Recipe] = {

@@ -16,6 +16,7 @@ from camkit.view.whole import whole_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 LONGEST_SIDE = 16_000  # a WebP can have 16,383 px
+WAY_OUT = "show fewer (--limit), smaller (--tile), or make a page (--html FILE)"
 
 MARGIN = 16
 HEADER = 46
@@ -98,11 +99,9 @@ def check_picture_name(path: Path) -> None:
         raise UsageError(f"--out {path}: pictures end in .png, .jpg or .webp; a page is written with --html FILE")
 
 
-def check_picture_size(height: int, width: int) -> None:
-    if max(height, width) <= LONGEST_SIDE:
-        return
-    way_out = "show fewer (--limit), smaller (--tile), or make a page (--html FILE)"
-    raise UsageError(f"the picture would be {width:,} x {height:,} px; the limit is {LONGEST_SIDE:,}\n{way_out}")
+def check_picture_size(height: int, width: int, longest: int = LONGEST_SIDE, way_out: str = WAY_OUT) -> None:
+    if max(height, width) > longest:
+        raise UsageError(f"the picture would be {width:,} x {height:,} px; the limit is {longest:,}\n{way_out}")
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

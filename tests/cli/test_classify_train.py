@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from camkit.data.classes import VOC_CLASSES
@@ -261,6 +261,22 @@ def test_a_result_never_replaces_what_it_starts_from(scenes: World, tmp_path: Pa
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_nor_does_it_start_from_what_it_is_to_remove(scenes: World, tmp_path: Path, name: str) -> None:
+    kept = tmp_path / "x.safetensors.training" / f"{name}.safetensors"
+    kept.parent.mkdir()
+    save_file(torch.load(scenes.ckpt, weights_only=True), kept)
+    (tmp_path / "link").symlink_to(kept)
+    for start in (kept, "link"):
+        result = camkit(
+            "classify-train", "--images", scenes.root, "--list", "train", "--init", start, "--epochs", "1",
+            "--out", "x.safetensors", "--overwrite", cwd=tmp_path,
+        )  # fmt: skip
+        assert result.returncode == 2, said(result)
+        assert "copy it elsewhere first" in " ".join(said(result).split())
+        assert kept.exists()
+
+
 def test_labels_that_name_no_positives(scenes: World, tmp_path: Path) -> None:
     rows = [{"id": id, "classes": ["cat"] if n % 2 else []} for n, id in enumerate(scenes.ids)]
     (tmp_path / "tags.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
@@ -271,7 +287,10 @@ def test_labels_that_name_no_positives(scenes: World, tmp_path: Path) -> None:
     ]  # fmt: skip
     result = camkit(*command, "--classes", "names.txt", cwd=tmp_path)
     assert result.returncode == 0, said(result)
-    assert "no training photo has unicorn" in said(result)
+    assert "no training photo has unicorn (1 of 2 classes)" in said(result)
+    (tmp_path / "many.txt").write_text("".join(f"{name}\n" for name in ("cat", *(f"beast{n}" for n in range(300)))))
+    result = camkit(*command, "--classes", "many.txt", "--overwrite", cwd=tmp_path)
+    assert "no training photo has beast0, beast1, beast2 … (300 of 301 classes)" in " ".join(said(result).split())
     (tmp_path / "tags.jsonl").write_text("\n".join(json.dumps({**row, "classes": []}) for row in rows))
     result = camkit(*command, "--classes", "names.txt", "--overwrite", cwd=tmp_path)
     assert result.returncode == 4

@@ -99,7 +99,7 @@ def test_it_continues_and_refuses_other_options(made: Path, world: World) -> Non
         (("--backprop", "plain"), {"backprop": "plain", "candidates": 3}),
         (("--backprop", "input"), {"layers": ["input"], "candidates": 0, "alpha": 8.0, "scales": [1.0]}),
         (("--backprop", "input", "--candidates", "3", "--alpha", "3"), {"candidates": 3, "alpha": 3.0}),
-        (("--layers", "layer3.0.conv1,input"), {"layers": ["layer3.0.conv1", "input"]}),
+        (("--layers", "layer3.0.conv1, input"), {"layers": ["layer3.0.conv1", "input"]}),
         (("--layers", "layer3,layer4"), {"layers": ["layer3"]}),
         (("--no-normalise", "--upsample-channels"), {"normalise": False, "upsample_channels": True}),
         (("--candidate-threshold", "0"), {"candidate_threshold": 0.0}),
@@ -200,6 +200,7 @@ def test_a_network_of_the_users_own(world: World, tmp_path: Path, activation: st
         (("--alpha", "nan"), "--alpha"),
         (("--sizes", "400,500"), "leave out --resize and --scales"),
         (("--scales", "big"), "--scales big: give numbers"),
+        (("--scales", ""), "--scales : give numbers"),
     ],
 )
 def test_what_cannot_be_is_told(world: World, tmp_path: Path, options: Sequence[str], words: str) -> None:

@@ -15,8 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from camkit.data.classes import VOC_CLASSES
 from camkit.models.icd import load_icd
 from tests.models.tiny import tiny_checkpoint
+from tests.support.icd import tiny_icd
 from tests.support.world import World, camkit, draw_world, said
 
 SMALL = (
@@ -152,6 +154,44 @@ def test_a_vgg16_of_imagenet_becomes_icds(scenes: World, tmp_path: Path) -> None
     assert load_icd(tmp_path / "v.safetensors").output_stride == 8
 
 
+def test_modules_are_frozen_by_the_names_a_classifier_has(scenes: World, tmp_path: Path) -> None:
+    """The preset irn freezes two."""
+    result = camkit(
+        "icd-train", "--images", scenes.root, "--list", "train", "--init", scenes.ckpt, "--preset", "irn",
+        "--epochs", "1", "--batch-size", "7", "--long-side", "48,64", "--crop", "48", "--rate", "0.001",
+        "--out", "frozen.safetensors", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, said(result)
+    told = " ".join(said(result).split())
+    assert "--epochs 1 is not above --top-down-warmup 2: the final scores are hardly taught" in told
+    assert "1 epoch in " in told
+    assert "ICD branches" not in told
+    before, after = torch.load(scenes.ckpt, weights_only=True), load_file(tmp_path / "frozen.safetensors")
+    for name in ("conv1.weight", "bn1.weight", "bn1.running_mean"):
+        assert torch.equal(after[name], before[name])
+    assert not torch.equal(after["layer1.0.conv1.weight"], before["layer1.0.conv1.weight"])
+
+
+def test_branches_go_on_where_classes_and_plan_are_the_same(scenes: World, tmp_path: Path) -> None:
+    tiny_icd(tmp_path / "start.safetensors")
+    before = load_file(tmp_path / "start.safetensors")
+    command = [
+        "icd-train", "--images", scenes.root, "--list", "train", "--init", "start.safetensors", "--epochs", "1",
+        "--batch-size", "7", "--crop", "48", "--freeze", "heads",
+    ]  # fmt: skip
+    (tmp_path / "more.txt").write_text("\n".join((*VOC_CLASSES, "unicorn")))
+    for name, options, told in (
+        ("same", ("--hidden", "8"), "its ICD branches too"),
+        ("wider", ("--hidden", "9"), "its ICD branches made anew"),
+        ("more", ("--hidden", "8", "--classes", "more.txt"), "its ICD branches made anew"),
+    ):
+        result = camkit(*command, *options, "--out", f"{name}.safetensors", cwd=tmp_path)
+        assert result.returncode == 0, said(result)
+        assert told in said(result)
+        kept = torch.equal(load_file(tmp_path / f"{name}.safetensors")["icd.directions"], before["icd.directions"])
+        assert kept == (name == "same")
+
+
 def test_a_photo_whose_superpixels_do_not_fit_is_left_out(tmp_path: Path) -> None:
     world = draw_world(tmp_path / "w", count=8)
     made = camkit("superpixels", "--images", world.root, "--workers", "0", "--out", "sp.h5", cwd=tmp_path)
@@ -175,6 +215,11 @@ BAD = [
     (("--superpixels", "maps.h5"), "maps.h5 holds maps"),
     (("--ignore-band", "1"), "--ignore-band 1: give a share"),
     (("--bottom-up-weight", "0"), "give a weight above 0"),
+    (("--bottom-up-weight", "inf"), "give a weight above 0"),
+    (("--top-down-warmup", "inf"), "and 0 or more epochs"),
+    (("--superpixel-vote", "sign"), "--superpixel-vote sign has no effect without --superpixels"),
+    (("--structure", "a"), "--hidden 8 has no effect on --structure a"),
+    (("--structure", "d"), "--hidden 8 has no effect on --structure d"),
     (("--features", "conv3"), "Invalid value for '--features'"),
     (("--freeze", "conv1"), "no such module; its largest are classifier, heads"),
 ]  # fmt: skip
@@ -206,7 +251,7 @@ def test_photos_of_several_classes_alone_teach_no_direction(scenes: World, tmp_p
         "--out", "x.safetensors",
     ]  # fmt: skip
     result = camkit(*command, cwd=tmp_path)
-    assert result.returncode == 2, said(result)
+    assert result.returncode == 4, said(result)
     assert "none of the 28 training photos has a single class" in said(result)
     (tmp_path / "tags.csv").write_text("".join(f"{id},cat{',dog' if n else ''}\n" for n, id in enumerate(scenes.ids)))
     result = camkit(*command, cwd=tmp_path)

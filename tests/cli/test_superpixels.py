@@ -133,6 +133,8 @@ def test_merging_by_a_network(made: Path, world: World, tmp_path: Path) -> None:
     check_error(wrong, 2, "--layer conv5_3 is not in this network; it has layer1")
     alone = camkit("superpixels", "--images", world.root, "--ckpt", world.ckpt, "--out", "m.h5", cwd=tmp_path)
     check_error(alone, 2, "--ckpt is for merging: give --merge N too")
+    alone = camkit("superpixels", "--images", world.root, "--device", "cpu", "--out", "m.h5", cwd=tmp_path)
+    check_error(alone, 2, "--device is for merging: give --merge N too")
 
 
 def start(world: World, folder: Path) -> subprocess.Popen[bytes]:

@@ -134,8 +134,8 @@ def test_who_competes() -> None:
 
 def test_with_a_single_candidate_there_is_nothing_to_subtract() -> None:
     image = as_batch(photo(40, 52))
-    _, notes = run(image, [[-1]], replace(BOTH, candidates=1, candidate_threshold=1.0))
-    [[best, _]] = notes[0]["candidates"]
+    _, notes = run(image, [[0]], BOTH)
+    best, _ = notes[0]["candidates"][0]
     alone, notes = run(image, [[int(best)]], replace(BOTH, candidates=1, candidate_threshold=1.0))
     assert len(notes[0]["candidates"]) == 1
     nothing, _ = run(image, [[int(best)]], replace(BOTH, candidates=0))
@@ -211,12 +211,13 @@ def test_maps_lie_in_0_1_and_each_image_is_on_its_own(
     assert maps.max() <= np.tanh(saliency.alpha) + 1e-6 if saliency.normalise else maps.max() <= 1
     for b, row in enumerate(table):
         assert all((maps[b, column] == 0).all() for column, c in enumerate(row) if c < 0)
+        if all(c < 0 for c in row):
+            assert notes[b] == {}
+            continue
         named = [c for c, _ in notes[b]["candidates"]]
         assert len(set(named)) == len(named)
         assert set(named) >= {c for c in row if c >= 0}
         assert len(named) >= min(saliency.candidates, 5)
-        if all(c < 0 for c in row):
-            continue
         alone, _ = run(images[b : b + 1], [[c for c in row if c >= 0]], saliency, scales, size)
         kept = maps[b, [column for column, c in enumerate(row) if c >= 0]]
         torch.testing.assert_close(kept, alone[0], rtol=1e-3, atol=1e-3)

@@ -179,6 +179,13 @@ def test_the_band_is_measured_by_the_largest_score_inside_the_photo() -> None:
     assert icd.decided(refined, inside, 0.0).all()
 
 
+def test_a_class_without_any_score_is_undecided_where_there_is_a_band() -> None:
+    refined = torch.tensor([[[[0.0, 0.0]], [[0.0, -2.0]]]])
+    inside = torch.ones(1, 1, 2, dtype=torch.bool)
+    assert icd.decided(refined, inside, 0.2).flatten().tolist() == [False, False, False, True]
+    assert icd.decided(refined, inside, 0.0).all()
+
+
 def test_photos_without_classes_teach_nothing() -> None:
     t = tensors(problem())
     nothing = torch.zeros_like(t["present"])

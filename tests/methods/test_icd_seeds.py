@@ -52,11 +52,17 @@ def test_several_classes_leave_undecided_what_neither_claims_nor_denies() -> Non
     assert seeds_of_scores(scores, classes, 20, np.zeros_like(cams)).tolist() == [[0, 255, 3, 255, 255]]
 
 
-def test_the_product_does_not_mind_how_large_the_scores_of_a_class_are() -> None:
-    scores, cams = row((0.5, 1), (0.9, 1)), row((0.6, 0), (0.5, 0))
-    for factor in (1, 100):
-        scaled = scores * np.array([factor, 1], np.float32)[:, None, None]
-        assert seeds_of_scores(scaled, np.array([0, 1]), 20, cams).tolist() == [[2, 255]]
+@pytest.mark.parametrize(("factor", "winner"), [(1, 2), (100, 1)])
+def test_scores_count_as_they_are_with_cams_as_without(factor: float, winner: int) -> None:
+    """That of the first class is larger elsewhere, which does not matter."""
+    scores, cams = row((0.5 * factor, 1 * factor), (0.9, -1)), row((0.6, 1), (0.5, 1))
+    for witness in (None, cams):
+        assert seeds_of_scores(scores, np.array([0, 1]), 20, witness).tolist() == [[winner, 1]]
+
+
+def test_a_class_that_is_weak_everywhere_does_not_win_by_its_share() -> None:
+    scores, cams = row((0.2, 0), (0.3, 0.9)), row((0.5, 1), (0.5, 1))
+    assert seeds_of_scores(scores, np.array([0, 1]), 20, cams).tolist() == [[2, 2]]
 
 
 def test_saliency_says_what_is_background_and_leaves_foreground_alone() -> None:

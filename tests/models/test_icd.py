@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.methods import icd
@@ -116,6 +117,20 @@ def test_the_levels_of_vgg16_lie_behind_their_relu() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
+@pytest.mark.parametrize("arch", [arch for arch in BACKBONES if arch != "vgg16"])
+def test_the_levels_of_others_are_not_below_0(arch: str) -> None:
+    network = zoo.build(arch, 3, width=4).eval()
+    found: list[Tensor] = []
+    for layer in list(network.layers.values())[-3:-1]:
+        layer.register_forward_hook(lambda module, inputs, output: found.append(output))
+    with torch.no_grad():
+        levels = levels_of(network, X)
+    for level, layer_output in zip((levels.conv4, levels.conv5), found, strict=True):
+        assert level.min() >= 0
+        torch.testing.assert_close(level, layer_output.relu(), rtol=0, atol=0)
+        assert (layer_output.min() < 0) == (arch == "resnet38")
+
+
 def gradients(network: IcdNetwork, loss: Tensor) -> dict[str, bool]:
     """Whether a loss reaches the parameters, by the front of their names."""
     network.zero_grad()
@@ -170,7 +185,15 @@ def test_the_norm_does_not_see_what_lies_outside() -> None:
     one, two = FeatureNorm(5), FeatureNorm(5)
     torch.testing.assert_close(one(x, inside)[:, :, :3], two(other, inside)[:, :, :3])
     torch.testing.assert_close(one.mean, two.mean)
-    assert one(x, torch.zeros_like(inside)).isfinite().all()
+
+
+def test_a_batch_that_is_all_outside_is_normalised_by_the_running_figures() -> None:
+    norm, x = FeatureNorm(5), 7 * torch.randn(2, 5, 4, 6)
+    norm(x, torch.ones(2, 4, 6, dtype=torch.bool))
+    before = norm.mean.clone(), norm.variance.clone()
+    found = norm(x, torch.zeros(2, 4, 6, dtype=torch.bool))
+    assert torch.equal(torch.stack([norm.mean, norm.variance]), torch.stack(before))
+    torch.testing.assert_close(found, norm.eval()(x, torch.ones(2, 4, 6, dtype=torch.bool)))
 
 
 def test_running_means_move_by_a_tenth_and_stay_without_photos() -> None:
@@ -263,14 +286,29 @@ DAMAGES: list[tuple[dict[str, Any], str]] = [
     ({"description": {}, "drop": "icd.positive"}, "1 missing (positive)"),
     ({"description": {}, "icd.directions": torch.ones(3, 4)}, "directions is [3, 4]"),
     ({"description": {}, "icd.norm.variance": torch.full((16,), torch.nan)}, "NaN"),
+    ({"description": {}, "icd.norm.variance": torch.linspace(1, -0.1, 16)}, "norm.variance holds negative values"),
+    ({"description": {"icd": {**PLAN, "hidden": 1 << 14}}}, "fits the other shapes"),
 ]
+
+
+class LargestTensor(TorchDispatchMode):
+    """How many numbers the largest tensor had that was made meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and not made.is_meta:
+            self.numbers = max(self.numbers, made.numel())
+        return made
 
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGES, ids=[told for _, told in DAMAGES])
 def test_damaged_checkpoints_are_refused_in_a_line(tmp_path: Path, damage: dict[str, Any], told: str) -> None:
     path = damaged(saved(tmp_path / "i.safetensors", network_of()), **damage)
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught, LargestTensor() as largest:
         load_icd(path)
+    assert largest.numbers < 1 << 20
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert str(caught.value).count("\n") <= 1

@@ -47,6 +47,6 @@ def _winner(
         return int(classes[claiming[0]]) + 1
     weights = {}
     for n in claiming:
-        weights[n] = scores[n, y, x] if cams is None else scores[n, y, x] / max(scores[n].max(), 1e-5) * cams[n, y, x]
+        weights[n] = scores[n, y, x] if cams is None else scores[n, y, x] * cams[n, y, x]
     best = max(claiming, key=lambda n: (weights[n], -n))
     return int(classes[best]) + 1 if weights[best] > 0 else undecided

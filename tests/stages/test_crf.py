@@ -129,7 +129,9 @@ def test_hard_energies_of_maps(maps: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "out.h5")["b"].values, expected)
 
 
-def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(photos: Path, tmp_path: Path) -> None:
+def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from camkit.evaluate.resize import upsample
     from camkit.methods.icd_seeds import seeds_of_scores
 
@@ -138,13 +140,19 @@ def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(photos: Path, tmp
     store = write(tmp_path / "signed.h5", "signed", photos, records)
     values = upsample(read(store)["b"].values, SIZE)
 
-    crf(store, Output(tmp_path / "hard.h5", dtype="float32"), preset="icd")
+    with caplog.at_level("INFO", "camkit"):
+        crf(store, Output(tmp_path / "hard.h5", dtype="float32"), preset="icd")
+    assert "several classes claim goes to the largest score" in caplog.text
+    assert "camkit mask --cams" in caplog.text
+    caplog.clear()
     seeds = seeds_of_scores(values, np.array([0, 1]), 3).astype(int)
     seeds[seeds == 255] = -1
     expected = dense_crf(photo(2), unary_of_labels(seeds, 3, 0.5, known=4), CrfParameters())
     np.testing.assert_array_equal(read(tmp_path / "hard.h5")["b"].values, expected)
 
-    crf(store, Output(tmp_path / "soft.h5", dtype="float32"), changes={"alpha": 2.0})
+    with caplog.at_level("INFO", "camkit"):
+        crf(store, Output(tmp_path / "soft.h5", dtype="float32"), changes={"alpha": 2.0})
+    assert "largest score" not in caplog.text
     maps = values.clip(0) / values.max(axis=(1, 2), keepdims=True).clip(1)
     expected = dense_crf(photo(2), unary_of_probs(with_background(maps, 2.0)), CrfParameters())
     np.testing.assert_allclose(read(tmp_path / "soft.h5")["b"].values, expected, atol=1e-6)

@@ -19,6 +19,7 @@ from camkit.methods.icd_response import balance
 from camkit.methods.resize import resize_maps
 from camkit.models.icd import load_icd
 from camkit.stages.icd_apply import icd_apply
+from camkit.stages.infercam import infercam
 from camkit.types import Activation
 from tests.support.icd import tiny_icd
 from tests.support.world import World
@@ -107,6 +108,11 @@ def test_what_cannot_be_is_told(world: World, ckpt: Path, tmp_path: Path) -> Non
         icd_apply(Inputs(world.root), Network(ckpt), out, branch="up")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--raw is for scores"):
         icd_apply(Inputs(world.root), Network(ckpt), out, branch="cam", raw=True)
+    for option, named in (("arch", Network(ckpt, arch="toy")), ("model", Network(ckpt, model="mine:network"))):
+        with pytest.raises(UsageError, match=f"--{option} does not go with an ICD checkpoint, which says what it is"):
+            icd_apply(Inputs(world.root), named, out)
+        with pytest.raises(UsageError, match=f"--{option} does not go"):
+            infercam(Inputs(world.root), named, out, response="icd")
     with pytest.raises(UsageError, match="signed cannot be stored as uint8"):
         icd_apply(Inputs(world.root), Network(ckpt), Output(tmp_path / "out.h5", dtype="uint8"))
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from camkit import Activation, Header, Output, Writer, mask, open_store
 from camkit.errors import InputError, UsageError
+from camkit.stages.mask import _check_there
 from camkit.types import no_classes
 
 
@@ -93,6 +96,36 @@ def test_saliency_of_another_size(tmp_path: Path) -> None:
     mask(scores, Output(tmp_path / "seeds.h5"), saliency=str(tmp_path / "saliency"))
     with open_store(tmp_path / "seeds.h5") as seeds:
         assert seeds.read("a").values.tolist() == [[0, 255], [255, 1]]
+
+
+def draw_saliency(folder: Path, id: str, level: int) -> None:
+    folder.mkdir(exist_ok=True)
+    Image.new("L", (2, 2), level).save(folder / f"{id}.png")
+
+
+def test_other_saliency_maps_are_another_run(tmp_path: Path) -> None:
+    scores = write_planes(tmp_path / "scores.h5", {"a": -SCORES[:1], "b": -SCORES[:1]})
+    folder, output = tmp_path / "saliency", Output(tmp_path / "seeds.h5")
+    for id in "abz":
+        draw_saliency(folder, id, 200)
+    mask(scores, output, saliency=folder)
+    draw_saliency(folder, "z", 0)  # not asked for
+    draw_saliency(folder, "a", 200)
+    assert mask(scores, output, saliency=folder).already == 2
+    draw_saliency(folder, "a", 0)
+    with pytest.raises(UsageError, match=r"in the input store \(saliency maps\), the images .* changed"):
+        mask(scores, output, saliency=folder)
+    (folder / "b.png").unlink()
+    (folder / "b.png").symlink_to(tmp_path / "nowhere")
+    assert mask(scores, Output(tmp_path / "other.h5"), saliency=folder).failures.keys() == {"b"}
+
+
+def test_many_images_are_looked_up_at_once() -> None:
+    ids = tuple(f"{n:08}" for n in range(30_000))
+    begun = time.process_time()
+    with pytest.raises(InputError, match="of any image"):
+        _check_there(SimpleNamespace(ids=ids), tuple(f"x{id}" for id in ids), "there are no maps")  # type: ignore[arg-type]
+    assert time.process_time() - begun < 1
 
 
 def test_maps_that_do_not_fit_the_scores(tmp_path: Path) -> None:

@@ -203,6 +203,14 @@ def test_options_of_merging_need_each_other(world: World, tmp_path: Path) -> Non
         merge_by(None, world.ckpt, None, "adjacent", None, None, None)
     with pytest.raises(UsageError, match="--merge-pairs is for merging"):
         merge_by(None, None, None, "all", None, None, None)
+    for option, runtime in (
+        ("--device", Runtime(device="cpu")), ("--precision", Runtime(precision="float32")),
+        ("--batch-size", Runtime(batch_size=1)),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"{option} is for merging"):
+            merge_by(None, None, None, "adjacent", None, None, None, runtime)
+        assert merge_by(64, world.ckpt, None, "all", None, None, 8, runtime) == made
+    assert merge_by(None, None, None, "adjacent", None, None, None, Runtime(workers=0, on_error="stop")) is None
     with pytest.raises(UsageError, match="--layer conv9 is not in this network"):
         superpixels(Inputs(world.root), Output(tmp_path / "m.h5"), merge=MergeBy(Merging(), made.network, "conv9"))
     assert not list(tmp_path.iterdir())

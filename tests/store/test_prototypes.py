@@ -134,6 +134,25 @@ def claim_much(file: h5py.File) -> None:
     file.create_dataset("prototypes/0/context", (60_000, 2_000), "f4", chunks=(60, 2_000))
 
 
+def linked_often(file: h5py.File) -> None:
+    """Each of them may be as large; together they are 2.4 GB."""
+    file["prototypes/0/much"] = np.ones((1000, 2000), np.float32)
+    for number in range(300):
+        file[f"prototypes/{number + 10}/foreground"] = file["prototypes/0/much"]
+    del file["prototypes/0/much"]
+
+
+def many_examples(file: h5py.File) -> None:
+    for name, shape in (("examples", (4, 65)), ("boxes", (4, 65, 4)), ("similarities", (4, 65))):
+        del file[f"prototypes/0/foreground_{name}"]
+        file[f"prototypes/0/foreground_{name}"] = np.zeros(shape, {"examples": "S3", "boxes": int}.get(name, "f4"))
+
+
+def long_examples(file: h5py.File) -> None:
+    del file["prototypes/0/foreground_examples"]
+    file["prototypes/0/foreground_examples"] = np.zeros((4, 3), "S5000")
+
+
 def of_another_version(file: h5py.File) -> None:
     file.attrs["version"] = 2
 
@@ -164,6 +183,9 @@ def rounds_that_are_text(file: h5py.File) -> None:
     [
         (link_elsewhere, "leads elsewhere"),
         (claim_much, "fewer values than it claims"),
+        (linked_often, "would take 2,288 MB; prototypes take at most 2,048 MB"),
+        (many_examples, r"absurd size, \(4, 65\)"),
+        (long_examples, "absurd size, .* of 5,000 bytes each"),
         (of_another_version, "newer camkit"),
         (unfinished, "not finished"),
         (a_class_too_many, "prototypes of a class 3, but names classes 0 … 2"),

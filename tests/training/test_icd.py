@@ -209,9 +209,11 @@ class Colours(Network):
 
     def __init__(self) -> None:
         super().__init__()
-        mix = nn.Conv2d(3, 8, 1).requires_grad_(requires_grad=False)
-        self.stages = nn.ModuleDict({"first": mix, "second": nn.Identity(), "third": nn.Identity()})
-        self.head = nn.Linear(8, 2)
+        mix = nn.Conv2d(3, 16, 1).requires_grad_(requires_grad=False)
+        self.stages = nn.ModuleDict(
+            {"first": nn.Sequential(mix, nn.ReLU()), "second": nn.Identity(), "third": nn.Identity()}
+        )
+        self.head = nn.Linear(16, 2)
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:
