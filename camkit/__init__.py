@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
     from camkit.stages.crf import crf
+    from camkit.stages.dcsm import DcsmSettings, dcsm
     from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
     from camkit.stages.exchange import Foreign, import_files
     from camkit.stages.export import export_store
+    from camkit.stages.icd_apply import icd_apply
+    from camkit.stages.icd_train import icd_train
     from camkit.stages.infercam import InferCamSettings, infercam
+    from camkit.stages.lpcam_apply import lpcam_apply
+    from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
     from camkit.stages.mask import mask
     from camkit.stages.network import Network
     from camkit.stages.refine import refine_superpixel
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 # Imported when first asked for: `import camkit` costs nothing, and reading a store does not need torch.
 _HOMES = {
     "Activation": "camkit.types",
+    "Clustering": "camkit.stages.lpcam_cluster",
+    "DcsmSettings": "camkit.stages.dcsm",
     "Foreign": "camkit.stages.exchange",
     "Header": "camkit.store.schema",
     "InferCamSettings": "camkit.stages.infercam",
@@ -51,12 +58,17 @@ _HOMES = {
     "classify": "camkit.stages.classify",
     "classify_train": "camkit.stages.classify_train",
     "crf": "camkit.stages.crf",
+    "dcsm": "camkit.stages.dcsm",
     "demo": "camkit.stages.demo",
     "evaluate_predictions": "camkit.stages.evaluate",
     "export_store": "camkit.stages.export",
+    "icd_apply": "camkit.stages.icd_apply",
+    "icd_train": "camkit.stages.icd_train",
     "import_files": "camkit.stages.exchange",
     "infercam": "camkit.stages.infercam",
     "load_classifier": "camkit.models.checkpoint",
+    "lpcam_apply": "camkit.stages.lpcam_apply",
+    "lpcam_cluster": "camkit.stages.lpcam_cluster",
     "mask": "camkit.stages.mask",
     "merge_stores": "camkit.store.merge",
     "open_store": "camkit.store.reader",
@@ -69,9 +81,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Activation", "Foreign", "Header", "InferCamSettings", "Inputs", "Network", "Output", "Reader", "Record", "Report",
-    "Runtime", "Summary", "Writer", "cam", "classify", "classify_train", "crf", "demo", "evaluate_predictions",
-    "export_store", "import_files", "infercam", "load_classifier", "mask", "merge_stores", "open_store",
+    "Activation", "Clustering", "DcsmSettings", "Foreign", "Header", "InferCamSettings", "Inputs", "Network",
+    "Output", "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "cam", "classify", "classify_train",
+    "crf", "dcsm", "demo", "evaluate_predictions", "export_store", "icd_apply", "icd_train", "import_files",
+    "infercam", "load_classifier", "lpcam_apply", "lpcam_cluster", "mask", "merge_stores", "open_store",
     "refine_superpixel", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 

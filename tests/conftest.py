@@ -9,7 +9,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: to
 
 from tests.support.world import World, draw_world
 
-hypothesis.settings.register_profile("camkit", deadline=None)  # a busy machine is no failure
+# The same cases on every machine, CAMKIT_EXPLORE=1 draws new ones; and a busy machine is no failure.
+hypothesis.settings.register_profile("camkit", deadline=None, derandomize=not os.environ.get("CAMKIT_EXPLORE"))
 hypothesis.settings.load_profile("camkit")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -61,7 +61,8 @@ def command(
     unary: Annotated[
         UnaryChoice | None,
         typer.Option(
-            help="soft: -log of maps or probabilities. hard: of the labels they give, or of masks, which may be wrong.",
+            help="soft: -log of maps, positive scores or probabilities. hard: of the labels they give, or of masks, "
+            "which may be wrong.",
             rich_help_panel=ENERGIES,
             show_default=False,
         ),
@@ -188,8 +189,8 @@ def command(
 ) -> None:
     """Make maps, probabilities or masks follow the edges of the photos: a fully connected CRF (dense CRF).
 
-    Takes a store of maps, probs or masks; writes a probs store of the classes present (background first), or with
-    --masks a masks store. The first run on a machine takes some seconds more: the engine is compiled.
+    Takes a store of maps, signed scores, probs or masks; writes a probs store of the classes present (background
+    first), or with --masks a masks store. The first run on a machine takes some seconds more: the engine is compiled.
 
     camkit crf cams.h5 --out refined.h5
 

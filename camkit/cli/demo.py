@@ -68,7 +68,8 @@ def figures(row: Row) -> dict[str, float | None]:
     """Fractions in [0, 1]."""
     parts = {f"recall_of_{part}": recall for part, recall in row.parts.items()}
     return {
-        "miou": row.report.miou, "precision": row.report.precision, "recall": row.report.recall, **parts,
+        "miou": row.report.miou, "average_precision": row.report.mean_average_precision,
+        "precision": row.report.precision, "recall": row.report.recall, **parts,
         "seconds": row.seconds, "threshold": row.report.threshold,
     }  # fmt: skip
 
@@ -90,7 +91,7 @@ def table(result: Demo) -> str:
 
     parts = [f"of {part}" for part in result.rows[0].parts]
     drawn = Table("method", box=None, header_style="bold", pad_edge=False)
-    for head in ("mIoU", "precision", "recall", *parts, "seconds"):
+    for head in ("mIoU", "AP", "precision", "recall", *parts, "seconds"):
         drawn.add_column(head, justify="right")
     for row in result.rows:
         *shares, seconds, _ = figures(row).values()
@@ -100,6 +101,7 @@ def table(result: Demo) -> str:
     console = Console(file=text, width=width, force_terminal=sys.stdout.isatty())
     console.print(drawn)
     console.print(
-        f"{result.rows[0].report.images} drawn scenes; percent, at the threshold with the best mIoU", style="dim"
+        f"{result.rows[0].report.images} drawn scenes; percent, maps at their best threshold by mIoU; AP: of pixels",
+        style="dim",
     )
     return text.getvalue().rstrip("\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,13 @@ INFERENCE = "Inference (defaults: the preset's)"
 class PresetChoice(StrEnum):
     paper = "paper"
     published = "published"
+
+
+class ResponseChoice(StrEnum):
+    cam = "cam"
+    lpcam = "lpcam"
+    dcsm = "dcsm"
+    icd = "icd"
 
 
 class FillChoice(StrEnum):
@@ -41,6 +49,22 @@ def command(
     arch: o.Arch = None,
     model: o.Model = None,
     output_stride: o.OutputStride = None,
+    response: Annotated[
+        ResponseChoice,
+        typer.Option(
+            help="Whose maps of each part are united. icd: --ckpt is one of camkit icd-train.",
+            rich_help_panel=INFERENCE,
+        ),
+    ] = ResponseChoice.cam,
+    prototypes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|-",
+            help="For --response lpcam: the prototypes store of camkit lpcam-cluster.",
+            rich_help_panel=INFERENCE,
+            show_default=False,
+        ),
+    ] = None,
     preset: Annotated[
         PresetChoice,
         typer.Option(help="As the paper says, or as the authors' program does.", rich_help_panel=INFERENCE),
@@ -167,6 +191,8 @@ def command(
     camkit infercam --ckpt resnet38.pth --images VOC2012/ --list train --out infercams.h5
 
     camkit infercam --ckpt mine.safetensors --images photos/ --labels tags.csv --fast | camkit mask --png masks/
+
+    camkit infercam --ckpt mine.safetensors --images photos/ --response lpcam --prototypes prototypes.h5 --out maps.h5
     """
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
@@ -189,6 +215,8 @@ def command(
         Network(ckpt, arch, model, output_stride),
         Output(out, overwrite, dtype.value),
         Runtime(device, precision.value, batch_size, workers, on_error.value),
+        response=response.value,
+        prototypes=prototypes,
         settings=settings_of(preset.value, {**(FAST if fast else {}), **changes}),
         resize=resize,
         size=size,

@@ -24,6 +24,9 @@ def command(
         str | None,
         typer.Option("--id", metavar="ID", help="Only this image: its classes, size, and what a method noted of it."),
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Only the checkpoint's named layers, as camkit dcsm --layers takes them.")
+    ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -36,15 +39,22 @@ def command(
     camkit info infercams.h5 --id 2007_000032
 
     camkit info resnet38.pth
+
+    camkit info --layers vgg16.pth
     """
     from json import dumps
 
     from camkit.cli.console import print_lines
+    from camkit.stages.dcsm import describe_layers, layer_lines
     from camkit.stages.info import describe_file, describe_image, failure_lines, image_lines, lines_of
 
     if id is not None:
         facts = describe_image(files or [], id)
         print_lines([dumps(facts, indent=2, ensure_ascii=False)] if json else image_lines(facts))
+        return
+    if layers:
+        named = describe_layers(files or [])
+        print_lines([dumps(named, indent=2, ensure_ascii=False)] if json else layer_lines(named))
         return
     description = describe_file(files or [])
     if failures:

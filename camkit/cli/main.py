@@ -20,8 +20,9 @@ from camkit.cli.console import set_up_logging
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
-    "demo", "classify", "classify-train", "cam", "infercam", "crf", "superpixels", "refine", "mask", "evaluate", "show",
-    "info", "merge", "import", "export", "toy-world",
+    "demo", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply", "icd-train",
+    "icd-apply", "crf", "superpixels", "refine", "mask", "evaluate", "show", "info", "merge", "import", "export",
+    "toy-world",
 )  # fmt: skip
 INTERRUPTED = 130
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,22 @@ from camkit.cli.options import OnErrorChoice
 from camkit.defaults import MASK_THRESHOLD
 
 
+class RuleChoice(StrEnum):
+    threshold = "threshold"
+    icd = "icd"
+
+
 def command(
     stores: o.Stores = None,
+    rule: Annotated[
+        RuleChoice | None,
+        typer.Option(
+            help="threshold of maps; icd of signed scores: foreground above 0, background where all are below, what is "
+            "neither undecided. Default: the one that fits the store.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -19,6 +34,25 @@ def command(
             max=1.0,
             help="Of maps: a pixel belongs to the class with the largest map where that is above, else to background. "
             f"camkit evaluate finds the best one where there is ground truth. Default: {MASK_THRESHOLD:g}.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    cams: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            help="icd: maps of the same images; of several classes that claim a pixel the one with the largest product "
+            "of map and score gets it. Without them that with the largest score.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    saliency: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="icd: grey pictures of how salient each pixel is; background is below 0.01, whatever the scores are.",
             rich_help_panel=o.METHOD,
             show_default=False,
         ),
@@ -39,13 +73,15 @@ def command(
     verbose: o.Verbose = False,
     debug: o.Debug = False,
 ) -> None:
-    """Segmentation masks from a store of maps (by threshold), probabilities (by the most probable class) or masks.
+    """Segmentation masks from a store of maps, signed scores, probabilities (by the most probable class) or masks.
 
     Masks are as large as the photo: 0 background, class + 1, 255 undecided.
 
     camkit mask cams.h5 --threshold 0.25 --out masks.h5
 
     camkit mask cams.h5 --png masks/
+
+    camkit mask scores.h5 --rule icd --cams cams.h5 --out seeds.h5
     """
     from camkit.cli.console import close_with
     from camkit.errors import UsageError
@@ -60,5 +96,8 @@ def command(
         Runtime(on_error=on_error.value),
         threshold=threshold,
         png=png,
+        rule=None if rule is None else rule.value,
+        cams=cams,
+        saliency=saliency,
     )
     close_with(summary, png or out)

@@ -13,6 +13,7 @@ from camkit.defaults import SCALES
 IMAGES = "Images"
 NETWORK = "Classifier"
 METHOD = "Method"
+PROTOTYPES = "Prototypes"
 OUTPUT = "Output"
 RUN = "How to run"
 
@@ -128,6 +129,46 @@ Scales = Annotated[
     typer.Option(metavar="S,S,…", help="Scales whose maps are summed.", rich_help_panel=METHOD),
 ]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Also see every photo mirrored.", rich_help_panel=METHOD)]
+Prototypes = Annotated[
+    Path | None,
+    typer.Option(
+        "--prototypes",
+        metavar="FILE|-",
+        help="Prototypes store of camkit lpcam-cluster; - or nothing in a pipe: standard input.",
+        rich_help_panel=PROTOTYPES,
+        show_default=False,
+    ),
+]
+ForegroundScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="A foreground centre is a prototype if the classifier's probability of the class is above. Paper: 0.9.",
+        rich_help_panel=PROTOTYPES,
+        show_default=False,
+    ),
+]
+ContextScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="A context centre is one if it is below … Paper: 0.9 on VOC, 0.5 on COCO.",
+        rich_help_panel=PROTOTYPES,
+        show_default=False,
+    ),
+]
+ContextLow = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="… and above this, as in the authors' program. 0.05.",
+        rich_help_panel=PROTOTYPES,
+        show_default=False,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(

@@ -26,6 +26,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    prototypes: Annotated[
+        Path | None,
+        typer.Option(
+            "--prototypes",
+            metavar="FILE|-",
+            help="Instead of stores of images: the patches nearest to each prototype of camkit lpcam-cluster.",
+            show_default=False,
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +151,8 @@ def command(
     camkit show cams.h5 --id 2007_000032 --class dog --out overlay.png
 
     camkit show cams.h5 masks.h5 --gt VOC2012/ --html report.html
+
+    camkit show --prototypes prototypes.h5 --class train --out prototypes.png
     """
     from camkit.cli.console import log
     from camkit.errors import UsageError
@@ -149,6 +160,15 @@ def command(
 
     if out is not None and html is not None:
         raise UsageError("give --out for a picture or --html for a page, not both")
+    if prototypes is not None:
+        from camkit.stages.show_prototypes import show_prototypes
+
+        if stores or truth or list or id or limit or names or threshold is not None or sort is not SortChoice.id:
+            raise UsageError("--prototypes goes with --images, --class, --tile, --out and --html alone")
+        picture = html or out or Path("sheet.png")
+        count = show_prototypes(prototypes, picture, images=images, classes=class_ or (), tile=tile, workers=workers)
+        log.info("%s: the prototypes of %d class%s", picture, count, "" if count == 1 else "es")
+        return
     view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort.value, tile, threshold, workers)
     with columns_of(stores or [], names.split(",") if names else []) as columns:
         if html is not None:

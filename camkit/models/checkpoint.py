@@ -24,8 +24,9 @@ from camkit.models.user import load_user_model
 from camkit.types import Pooling
 
 FORMAT_VERSION = 1
+KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
-PACKAGED = {"toy": Path(__file__).with_name("toy.safetensors")}
+PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd")}
 ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 OTHER_NETWORKS = {
     r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",
@@ -203,7 +204,7 @@ def _empty_network(path: Path, name: str, state: State, output_stride: int | Non
 
 def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     kind, version = own.get("kind"), own.get("version")
-    if kind != "classifier":
+    if kind not in KINDS:
         raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier")
     if version != FORMAT_VERSION or str(own.get("arch")) not in zoo.ARCHITECTURES:
         raise CheckpointError(
@@ -281,15 +282,18 @@ def save_classifier(
     input_size: int | None,
     output_stride: int | None,
     extra: Mapping[str, Any] | None = None,
+    kind: str = "classifier",
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights under their published keys as safetensors, with a description of what they are.
 
     A kill at any instant leaves the old file or the new one.
+    settings  of a kind other than a plain classifier: what it adds is made of
     """
     if any(isinstance(module, nn.Identity) for module in network.modules()):
         raise ValueError("a network with folded batch norms cannot be saved: load it with for_inference=False")
     description = {
-        "kind": "classifier",
+        "kind": kind,
         "version": FORMAT_VERSION,
         "arch": arch,
         "classes": list(classes) if classes is not None else None,
@@ -299,6 +303,7 @@ def save_classifier(
         "output_stride": output_stride,
         "pooling": network.pooling,
         "extra": dict(extra or {}),
+        **({} if settings is None else {kind: dict(settings)}),
     }
     state = {
         key: value.detach().cpu().contiguous()

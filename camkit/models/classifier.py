@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +28,8 @@ class Network(nn.Module, ABC):
     """A convolutional trunk and one linear layer called `head`, pooled over all positions."""
 
     head: nn.Linear
-    published: ClassVar[tuple[tuple[str, str], ...]]  # how own keys start → how published keys do
-    channels_last: ClassVar[bool] = False  # whether that order of the weights is the faster one on a CPU
+    published: tuple[tuple[str, str], ...]  # how own keys start → how published keys do
+    channels_last: bool = False  # whether that order of the weights is the faster one on a CPU
     output_stride: int
 
     def __init__(self) -> None:

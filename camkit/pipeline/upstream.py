@@ -15,6 +15,7 @@ from camkit.errors import CamkitError, InputError, UsageError
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import is_pipe_or_file
 from camkit.store.pipe import receive_store
+from camkit.store.prototypes import PrototypeStore
 from camkit.store.provenance import sha256_file, stage
 from camkit.store.reader import Reader, open_store
 from camkit.types import Record
@@ -41,14 +42,16 @@ def open_input(paths: Sequence[Path]) -> Iterator[Reader]:
         yield store
 
 
-def reads_standard_input(paths: Sequence[Path]) -> bool:
+def reads_standard_input(
+    paths: Sequence[Path], question: str = "which store? name it, or pipe it in from another camkit command"
+) -> bool:
     if list(paths) == [STANDARD_INPUT]:
         return True
     if paths:
         return False
     if sys.stdin is not None and is_pipe_or_file(sys.stdin.fileno()):
         return True
-    raise UsageError("which store? name it, or pipe it in from another camkit command")
+    raise UsageError(question)
 
 
 def history_of(store: Reader) -> Mapping[str, Any]:
@@ -84,7 +87,7 @@ def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet
     return photos
 
 
-def photos_of(store: Reader, images: Path | str | None, name: str) -> ImageSet:
+def photos_of(store: Reader | PrototypeStore, images: Path | str | None, name: str) -> ImageSet:
     if images is not None:
         return find_images(Path(images))
     if not store.header.image_root:

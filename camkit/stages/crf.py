@@ -1,4 +1,4 @@
-"""`camkit crf`: maps, probabilities or masks made to follow the edges of the photos, by a dense CRF."""
+"""`camkit crf`: maps, signed scores, probabilities or masks made to follow the edges of the photos, by a dense CRF."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from camkit.evaluate.resize import upsample
 from camkit.methods.crf import Engine, dense_crf
 from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effective_settings, settings_of
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
+from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
@@ -32,6 +33,7 @@ from camkit.pipeline.upstream import (
     stored_records,
 )
 from camkit.stages.maps import Grid
+from camkit.stages.mask import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header, shard_ids
@@ -55,7 +57,7 @@ def crf(
     size: str | None = None,
     shard: Shard | None = None,
 ) -> Summary:
-    """Run a dense CRF over every image of a maps, probs or masks store: a probs store, or one of masks.
+    """Run a dense CRF over every image of a maps, signed, probs or masks store: a probs store, or one of masks.
 
     preset   psa, irn, dcsm or icd, with the `changes` of `settings_of`
     images   where the photos are; None: where the store's were
@@ -154,20 +156,34 @@ def probs_of(
 
 
 def unary_of(activation: Activation, header: Header, settings: CrfSettings, classes: np.ndarray) -> np.ndarray:
-    """Energies [1 + C_i, H, W] of what a maps, probs or masks store holds of an image."""
-    if header.kind == "masks":
-        labels = np.searchsorted(classes, activation.values.astype(np.int64) - 1) + 1
-        labels[activation.values == 0] = 0
-        labels[activation.values > len(header.classes)] = -1
-    else:
-        values = upsample(activation.values, activation.size)
-        if settings.unary == "soft":
-            return unary_of_probs(with_background(values, settings.alpha) if header.kind == "maps" else values)
-        labels = values.argmax(axis=0)
-        if header.kind == "maps":
-            labels = mask_of_maps(values, np.arange(len(values)), settings.background, len(values))
+    """Energies [1 + C_i, H, W] of what a maps, signed, probs or masks store holds of an image."""
+    if settings.unary == "soft":
+        return unary_of_probs(probable(activation, header.kind, settings.alpha))
     known = len(header.classes) + 1 if settings.share == "all" else None
+    labels = labels_of(activation, header, settings.background, classes)
     return unary_of_labels(labels, len(classes) + 1, settings.confidence, known)
+
+
+def probable(activation: Activation, kind: str, alpha: float) -> np.ndarray:
+    """[1 + C_i, H, W]: how probable background and the classes are, from maps, signed scores or probabilities."""
+    values = upsample(activation.values, activation.size)
+    if kind == "probs":
+        return values
+    return with_background(positive_part(values) if kind == "signed" else values, alpha)
+
+
+def labels_of(activation: Activation, header: Header, background: float, classes: np.ndarray) -> np.ndarray:
+    """[H, W]: 0 background, the place in `classes` + 1, −1 undecided."""
+    if header.kind in ("masks", "signed"):
+        mask = seeds_of(activation, len(header.classes)) if header.kind == "signed" else activation.values
+        labels = np.searchsorted(classes, mask.astype(np.int64) - 1) + 1
+        labels[mask == 0] = 0
+        labels[mask > len(header.classes)] = -1
+        return labels
+    values = upsample(activation.values, activation.size)
+    if header.kind == "probs":
+        return values.argmax(axis=0)
+    return mask_of_maps(values, np.arange(len(values)), background, len(values))
 
 
 def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:

@@ -16,17 +16,23 @@ from camkit.evaluate.report import Report
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.stages.cam import cam
+from camkit.stages.dcsm import PRESETS, dcsm
 from camkit.stages.evaluate import evaluate_predictions
+from camkit.stages.icd_apply import icd_apply
 from camkit.stages.infercam import infercam
+from camkit.stages.lpcam_apply import lpcam_apply
+from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.stages.mask import mask
 from camkit.stages.network import Network
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
 from camkit.store.parts import write_atomically
+from camkit.store.reader import open_store
 
 log = logging.getLogger("camkit")
 
-CHECKPOINT = Path("toy")
+CHECKPOINT, ICD_CHECKPOINT = Path("toy"), Path("toy-icd")
+PROTOTYPES = "prototypes.h5"
 SHOWN = 8  # photos on the sheet
 LEAD = (
     "Segmentation masks from image tags alone, on drawn scenes: ten classes in five pairs that differ by a head or a "
@@ -72,10 +78,34 @@ def infer(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
     return infercam(inputs, Network(CHECKPOINT), output, runtime)
 
 
+def gradients(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return dcsm(inputs, Network(CHECKPOINT), output, runtime, settings=PRESETS["input"])
+
+
+def saliency(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return dcsm(inputs, Network(CHECKPOINT), output, runtime)
+
+
+def local_prototypes(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    """Prototypes of these same scenes, as the paper makes them of the photos it is judged by: they need tags alone."""
+    assert output.out is not None
+    prototypes = output.out.with_name(PROTOTYPES)
+    lpcam_cluster(inputs, Network(CHECKPOINT), Output(prototypes, output.overwrite), runtime)
+    return lpcam_apply(prototypes, inputs, Network(CHECKPOINT), output, runtime)
+
+
+def intra_class(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return icd_apply(inputs, Network(ICD_CHECKPOINT), output, runtime)
+
+
 METHODS: tuple[tuple[str, str, Method], ...] = (
     ("CAM, one scale", "cam-one-scale.h5", one_scale),
     ("CAM", "cam.h5", every_scale),
     ("InferCam", "infercam.h5", infer),
+    ("Gradients", "gradients.h5", gradients),
+    ("DCSM", "dcsm.h5", saliency),
+    ("LPCAM", "lpcam.h5", local_prototypes),
+    ("ICD", "icd.h5", intra_class),
 )
 """Name, store, and what writes it. A new method joins the demo by its line here."""
 
@@ -94,7 +124,9 @@ def demo(
         rows.append(judged(name, folder / store, world, seconds, runtime))
     best = max(rows, key=lambda row: row.report.miou or 0.0)
     masks = folder / "masks"
-    mask([best.store], Output(None, overwrite), runtime, threshold=best.report.threshold or 0.0, png=masks)
+    with open_store(best.store) as chosen:
+        threshold = best.report.threshold if chosen.header.kind == "maps" else None
+    mask([best.store], Output(None, overwrite), runtime, threshold=threshold, png=masks)
     page, sheet = draw(folder, world, rows)
     return Demo(tuple(rows), world, page, sheet, masks)
 

@@ -111,8 +111,6 @@ def recall_of_parts(
     """In a second pass, for the best threshold is known after the first only."""
     names = [*list_lines(folder / "names.txt")] if (folder / "names.txt").is_file() else []
     parts = find_masks(folder)
-    if predictions.kind == "signed":
-        raise UsageError("--parts is for maps, probs and masks, not for signed scores")
     missing = [id for id in ids if id not in parts]
     if missing:
         raise InputError(f"{folder} has no part mask of {len(missing)} of {len(ids)} images: {examples(missing)}")

@@ -187,10 +187,10 @@ def _wanted(names: Sequence[str], known: Sequence[str]) -> frozenset[int] | None
     if not names:
         return None
     index = ClassIndex(known)
-    return frozenset(_find_class(name, index) for name in names)
+    return frozenset(find_class(name, index) for name in names)
 
 
-def _find_class(name: str, index: ClassIndex) -> int:
+def find_class(name: str, index: ClassIndex) -> int:
     found = index.find(name)
     if found is not None:
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from camkit.defaults import SCALES
@@ -14,6 +15,7 @@ from camkit.pipeline.select import Inputs
 from camkit.stages.cam import grid_multiple
 from camkit.stages.maps import MapMethod, write_maps
 from camkit.stages.network import Network
+from camkit.stages.response import Asked, Response, asked_response
 
 if TYPE_CHECKING:
     from camkit.models.classifier import LoadedClassifier
@@ -73,37 +75,43 @@ def infercam(
     runtime: Runtime = Runtime(),
     *,
     settings: InferCamSettings = PRESETS["paper"],
+    response: Response = "cam",
+    prototypes: Path | str | None = None,
     resize: str | None = None,
     size: str = "4",
 ) -> Summary:
     """Write InferCam's maps of the classes present in every image, with notes of centres, patches and rounds.
 
-    resize  longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size    resolution of the maps: `full`, or a stride in pixels
+    response    whose maps of the patches are united: cam, lpcam, dcsm or icd
+    prototypes  for lpcam: their store
+    resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
+    size        resolution of the maps: `full`, or a stride in pixels
     """
+    with asked_response(response, prototypes) as asked:
+        # A pixel on the other side of the threshold changes all rounds to come: the last digit matters.
+        return write_maps(
+            "infercam", partial(_method, settings=settings, asked=asked, size=size),
+            {"response": response, **asdict(settings)}, inputs, network, output, runtime,
+            resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
+            load=asked.load,
+        )  # fmt: skip
 
-    def method(loaded: LoadedClassifier) -> MapMethod:
-        from camkit.methods.cam import cam
-        from camkit.methods.infercam import Inference, Views, infer_cam
 
-        chosen = asdict(settings)
-        views = Views(
-            scales=chosen.pop("scales"),
-            hiding=chosen.pop("hiding_scales") or settings.scales,
-            centres=chosen.pop("centre_scales") or settings.scales,
-            flip=chosen.pop("flip"),
-            multiple=grid_multiple(loaded, size),
-        )
-        return partial(
-            infer_cam,
-            response=partial(cam, classifier=loaded.network),
-            inference=Inference(**chosen),
-            views=views,
-            mean_colour=[255 * value for value in loaded.mean],
-        )
+def _method(loaded: LoadedClassifier, *, settings: InferCamSettings, asked: Asked, size: str) -> MapMethod:
+    from camkit.methods.infercam import Inference, Views, infer_cam
 
-    # A pixel on the other side of the threshold changes all rounds to come: the last digit matters.
-    return write_maps(
-        "infercam", method, {"response": "cam", **asdict(settings)}, inputs, network, output, runtime,
-        resize=resize, size=size, for_speed=not settings.published,
-    )  # fmt: skip
+    chosen = asdict(settings)
+    views = Views(
+        scales=chosen.pop("scales"),
+        hiding=chosen.pop("hiding_scales") or settings.scales,
+        centres=chosen.pop("centre_scales") or settings.scales,
+        flip=chosen.pop("flip"),
+        multiple=grid_multiple(loaded, size) if asked.on_cells else 1,
+    )
+    return partial(
+        infer_cam,
+        response=asked.of(loaded),
+        inference=Inference(**chosen),
+        views=views,
+        mean_colour=[255 * value for value in loaded.mean],
+    )

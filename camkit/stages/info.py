@@ -8,19 +8,24 @@ from typing import Any
 
 from camkit.errors import InputError, StoreError, UsageError
 from camkit.pipeline.select import is_hdf5
-from camkit.pipeline.upstream import Sources, open_input, paths_of, reads_standard_input
-from camkit.stages.notes import whole_numbers
-from camkit.store.describe import describe
+from camkit.pipeline.upstream import STANDARD_INPUT_NAME, Sources, open_input, paths_of, reads_standard_input
+from camkit.stages.notes import class_scores, whole_numbers
+from camkit.store.describe import describe, describe_prototypes
 from camkit.store.merge import shard_words
+from camkit.store.pipe import receive_store
+from camkit.store.prototypes import holds_prototypes, read_prototypes
 from camkit.store.provenance import check_chain, parameter_words
+from camkit.store.reader import open_store
 
 
 def describe_file(sources: Sources) -> dict[str, Any]:
     """Facts about a store or a checkpoint, as JSON can hold them."""
     files = paths_of(sources)
-    if reads_standard_input(files) or is_hdf5(files[0]) or files[0].suffix in (".h5", ".hdf5"):
-        with open_input(files) as store:
-            return describe(store) | {"paths": list(store.names)}
+    if reads_standard_input(files):
+        with receive_store() as path:
+            return _describe_stores([path], STANDARD_INPUT_NAME)
+    if is_hdf5(files[0]) or files[0].suffix in (".h5", ".hdf5"):
+        return _describe_stores(files)
     if len(files) > 1:
         raise UsageError("give one checkpoint, or the shards of one store")
     from camkit.models.checkpoint import packaged
@@ -31,12 +36,21 @@ def describe_file(sources: Sources) -> dict[str, Any]:
     return _describe_checkpoint(path)
 
 
+def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str, Any]:
+    if len(paths) == 1 and holds_prototypes(paths[0]):
+        return describe_prototypes(read_prototypes(paths[0], name)) | {"bytes": paths[0].stat().st_size}
+    with open_store(*paths, name=name) as store:
+        return describe(store) | {"paths": list(store.names)}
+
+
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
+    from camkit.models.icd import load_icd
     from camkit.models.tensors import read_tensors
 
-    loaded = load_classifier(path)
-    figures, provenance = _history((read_tensors(path)[1] or {}).get("extra"))
+    own = read_tensors(path)[1] or {}
+    loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
+    figures, provenance = _history(own.get("extra"))
     parameters = sum(tensor.numel() for tensor in loaded.network.parameters())
     return {
         "paths": [str(path)],
@@ -51,6 +65,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
         "std": list(loaded.std),
         "layers": list(loaded.network.layers),
         "ignored": list(loaded.ignored),
+        "icd": own.get("icd") if own.get("kind") == "icd" else None,
         "bytes": path.stat().st_size,
         "sha256": loaded.sha256,
         "figures": figures,
@@ -92,6 +107,9 @@ def _with_names(notes: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
             for patch in patches
             if isinstance(patch, dict)
         ]
+    if "candidates" in notes:
+        candidates = class_scores(notes["candidates"])
+        notes["candidates"] = {names[c]: score for c, score in candidates if c < len(names)}
     return notes
 
 
@@ -102,6 +120,9 @@ def image_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     shape = "x".join(map(str, facts["shape"]))
     yield _line("holds", f"{facts['kind']} {shape}: {', '.join(facts['classes']) or 'no class'}")
     for name, value in facts["notes"].items():
+        if name == "candidates":
+            yield _line(name, ", ".join(f"{known} {score:.2f}" for known, score in value.items()))
+            continue
         patches = isinstance(value, list) and name == "patches"
         for number, entry in enumerate(value if patches else [value]):
             yield _line(name if number == 0 else "", _patch_words(entry) if patches else str(entry))
@@ -125,9 +146,9 @@ def failure_lines(description: Mapping[str, Any]) -> Iterator[str]:
 
 def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
     """The facts, one a line, the provenance as a tree from the last stage back to the first."""
-    checkpoint = description["kind"] == "checkpoint"
+    lines = {"checkpoint": _checkpoint_lines, "prototypes": _prototype_lines}
     yield ", ".join(description["paths"])
-    yield from _checkpoint_lines(description) if checkpoint else _store_lines(description)
+    yield from lines.get(description["kind"], _store_lines)(description)
 
 
 def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -138,6 +159,8 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["input_size"]:
         yield _line("input size", f"{facts['input_size']} px, longer side")
     yield _line("layers", ", ".join(facts["layers"]))
+    if facts["icd"]:
+        yield _line("ICD", ", ".join(f"{name} {value}" for name, value in facts["icd"].items()))
     if facts["ignored"]:
         yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
     yield _line("sha256", facts["sha256"])
@@ -165,6 +188,28 @@ def _store_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _line("photos", ", ".join(sizes))
     yield _line("images from", facts["image_root"] or "not recorded")
     yield from _provenance_lines(facts["provenance"])
+
+
+def _prototype_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    known = f"of {len(facts['classes'])} classes" if facts["classes"] else "class numbers without names"
+    size = _size(facts["bytes"])
+    yield _line("holds", f"prototypes for {len(facts['prototypes'])} {known}, {facts['channels']:,} channels, {size}")
+    if facts["failures"]:
+        yield _line("failed", f"{len(facts['failures']):,} images (--failures lists them)")
+    for number, (name, sides) in enumerate(facts["prototypes"].items()):
+        kept = ", ".join(f"{side} {one['kept']} of {one['centres']}" for side, one in sides.items())
+        yield _line("" if number else "kept", f"{name}: {kept}{_gathered_words([*sides.values()])}")
+    yield _line("images from", facts["image_root"] or "not recorded")
+    yield from _provenance_lines(facts["provenance"])
+
+
+def _gathered_words(sides: Sequence[Mapping[str, Any]]) -> str:
+    """'; 18,304 of 18,304 features; not converged after 100 rounds'; nothing for centres made by hand."""
+    if not all("seen" in one for one in sides):
+        return ""
+    seen, sampled = sum(one["seen"] for one in sides), sum(one["sampled"] for one in sides)
+    slow = max((one["rounds"] for one in sides if not one["converged"]), default=0)
+    return f"; {sampled:,} of {seen:,} features" + (f"; not converged after {slow} rounds" if slow else "")
 
 
 def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,7 +32,10 @@ Notes = Mapping[str, Any]
 
 
 class MapMethod(Protocol):
-    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size] in [0, 1], notes of each."""
+    """images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none) → maps [B, C, *size], notes of each.
+
+    Maps lie in [0, 1]; where they are signed scores they are any numbers.
+    """
 
     def __call__(
         self, images: torch.Tensor, classes: torch.Tensor, size: Size
@@ -50,7 +53,7 @@ class Grid:
         if size == "full":
             return cls(1)
         if not size.isdecimal() or not 1 <= int(size) <= 64:
-            raise UsageError(f"--size {size}: give full, or the stride of the maps in pixels (4 is the default)")
+            raise UsageError(f"--size {size}: give full, or one value for so many pixels, 1 to 64")
         return cls(int(size))
 
     def of(self, size: Size) -> Size:
@@ -60,7 +63,7 @@ class Grid:
 def write_maps(
     command: str,
     method: Callable[[LoadedClassifier], MapMethod],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any] | Callable[[LoadedClassifier], Mapping[str, Any]],
     inputs: Inputs,
     network: Network,
     output: Output,
@@ -69,19 +72,26 @@ def write_maps(
     resize: str | None,
     size: str,
     for_speed: bool = True,
+    parents: Sequence[Mapping[str, Any]] = (),
+    input_size: int | None = None,
+    kind: Literal["maps", "signed"] = "maps",
+    load: Callable[[Network, Device], LoadedClassifier] | None = None,
 ) -> Summary:
-    """Write a method's maps of the classes present in every image.
+    """Write a method's maps, or signed scores, of the classes present in every image.
 
-    parameters  the method's own, for the provenance
+    parameters  the method's own, for the provenance; they may depend on the classifier
     resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
     size        resolution of the maps: `full`, or a stride in pixels
     for_speed   the network may differ in the last digit from how it was published
+    parents     the histories of stores that the method takes besides, for the provenance
+    input_size  longer side of the photo where neither `resize` nor the checkpoint says; None: native up to 1,000 px
+    load        reads a network that is more than a classifier
     """
     device = choose_device(runtime.device, runtime.precision)
     grid = Grid.parse(size)
-    loaded = load_network(network, device, for_speed=for_speed)
+    loaded = load(network, device) if load else load_network(network, device, for_speed=for_speed)
     selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
-    view = ViewSize.parse(resize, loaded.input_size)
+    view = ViewSize.parse(resize, loaded.input_size or input_size)
     shared: dict[str, Any] = {
         "resize": str(view),
         "size": "full" if grid.stride == 1 else str(grid.stride),
@@ -93,14 +103,15 @@ def write_maps(
         log.info("no labels given: the classes are those the classifier predicts")
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
-        kind="maps",
+        kind=kind,
         classes=selection.classes,
         image_root=str(selection.images.root.resolve()),
         provenance=stage(
             command,
-            {**parameters, **shared},
+            {**(parameters(loaded) if callable(parameters) else parameters), **shared},
             checkpoint=describe_checkpoint(loaded),
             selection=selection.describe(),
+            parents=parents,
         ),
     )
     step = partial(

@@ -1,16 +1,23 @@
-"""`camkit mask`: activation maps to segmentation masks."""
+"""`camkit mask`: activation maps and signed scores to segmentation masks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+
+from camkit.data.reading import examples
+from camkit.data.saliency import find_saliency, read_saliency
 from camkit.defaults import MASK_THRESHOLD
-from camkit.errors import UsageError
+from camkit.errors import InputError, StoreError, UsageError
 from camkit.evaluate.resize import upsample
+from camkit.methods.icd_seeds import seeds_of_scores
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.mask_folder import MaskFolder
 from camkit.pipeline.output import (
@@ -26,11 +33,26 @@ from camkit.pipeline.run import Step
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.store.provenance import stage
-from camkit.store.reader import Reader
+from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, shard_ids
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
+
+Rule = Literal["threshold", "icd"]
+RULES: Mapping[str, Rule] = {"maps": "threshold", "signed": "icd"}
+"""By the kind of store."""
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What ICD's rule asks besides the scores: the maps store of a classifier, and saliency maps by id."""
+
+    cams: Reader | None = None
+    saliency: Mapping[str, Path] = field(default_factory=dict)
+
+
+NO_WITNESSES = Witnesses()
 
 
 def mask(
@@ -40,26 +62,36 @@ def mask(
     *,
     threshold: float | None = None,
     png: Path | str | None = None,
+    rule: Rule | None = None,
+    cams: Path | str | None = None,
+    saliency: Path | str | None = None,
 ) -> Summary:
     """Write a mask for every image of a store: to a masks store, or as palette PNGs into the folder `png`.
 
     threshold  of a maps store: a pixel is the class with the largest map where that is above, else background (0.3)
+    rule       `threshold` of maps, `icd` of signed scores: foreground above 0, undecided where classes contradict
+    cams       with `icd`: a maps store; of several classes that claim a pixel the largest CAM × score gets it
+    saliency   with `icd`: a folder of grey pictures; background is what is not salient
     """
-    paths = paths_of(sources)
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
-    with open_input(paths) as store:
-        if threshold is not None and store.header.kind != "maps":
-            raise UsageError(f"--threshold is for maps, but {name_of_input(paths)} holds {store.header.kind}")
+    paths, cams = paths_of(sources), None if cams is None else Path(cams)
+    saliency = None if saliency is None else Path(saliency)
+    _check_output(output, [*paths, *([cams] if cams else [])])
+    with open_input(paths) as store, open_witnesses(store, cams, saliency) as witnesses:
+        kind = store.header.kind
+        _check_options(f"{name_of_input(paths)} holds {kind}", kind, rule, threshold, cams, saliency)
         threshold = MASK_THRESHOLD if threshold is None else threshold
-        step = step_for(store, threshold)
-        parameters = {"threshold": threshold} if store.header.kind == "maps" else {}
+        step = step_for(store, threshold, witnesses)
+        parameters: dict[str, Any] = {"threshold": threshold} if kind == "maps" else {}
+        if kind == "signed" and cams is None:
+            log.info("no --cams: a pixel that several classes claim goes to the largest score")
+        if kind == "signed":
+            parameters = {"rule": "icd", **({"saliency": str(saliency.resolve())} if saliency else {})}
+        parents = [history_of(store), *([history_of(witnesses.cams)] if witnesses.cams else [])]
         header = Header(
             kind="masks",
             classes=store.header.classes,
             image_root=store.header.image_root,
-            provenance=stage("mask", parameters, parents=[history_of(store)]),
+            provenance=stage("mask", parameters, parents=parents),
         )
         if store.failures:
             log.warning("%d images had failed before and have no masks (camkit info --failures)", len(store.failures))
@@ -81,22 +113,98 @@ def mask(
             )
 
 
-def step_for(store: Reader, threshold: float) -> Step:
+def _check_output(output: Output, inputs: Sequence[Path]) -> None:
+    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
+    if out is not None and out.resolve() in [path.resolve() for path in inputs]:
+        raise UsageError(f"{out} is both input and output; choose another --out")
+
+
+def _check_options(
+    there: str, kind: str, rule: Rule | None, threshold: float | None, cams: Path | None, saliency: Path | None
+) -> None:
+    """UsageError for what has no effect on this kind of store."""
+    if threshold is not None and kind != "maps":
+        raise UsageError(f"--threshold is for maps, but {there}")
+    if rule is not None and rule != RULES.get(kind):
+        takes = "maps" if rule == "threshold" else "signed scores (camkit icd-apply)"
+        raise UsageError(f"--rule {rule} is for {takes}, but {there}")
+    for option, value in (("--cams", cams), ("--saliency", saliency)):
+        if value is not None and kind != "signed":
+            raise UsageError(f"{option} is for signed scores (camkit icd-apply), but {there}")
+
+
+@contextmanager
+def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> Iterator[Witnesses]:
+    """Everything that is missing is said before the run."""
+    pictures: Mapping[str, Path] = {}
+    if saliency is not None:
+        pictures = find_saliency(saliency)
+        _check_there(store, pictures, f"{saliency} has no saliency map")
+    if cams is None:
+        yield Witnesses(None, pictures)
+        return
+    with open_store(cams) as maps:
+        if maps.header.kind != "maps":
+            raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes maps (camkit icd-apply --branch cam)")
+        if maps.header.classes != store.header.classes:
+            raise UsageError(f"{cams} has other classes than the scores; make both with one checkpoint")
+        _check_there(store, maps.ids, f"{cams} has no maps")
+        yield Witnesses(maps, pictures)
+
+
+def _check_there(store: Reader, known: Collection[str], what: str) -> None:
+    missing = [id for id in store.ids if id not in known]
+    if missing and len(missing) == len(store.ids):
+        raise InputError(f"{what} of any image: {examples(known)} against {examples(store.ids)}")
+    if missing:
+        log.warning("%s of %d of %d images: %s", what, len(missing), len(store.ids), examples(missing))
+
+
+def step_for(store: Reader, threshold: float, witnesses: Witnesses = NO_WITNESSES) -> Step:
     """How masks are made of what the store holds."""
     kind, classes = store.header.kind, len(store.header.classes)
-    if kind not in ("maps", "probs", "masks"):
-        raise UsageError(f"a {kind} store has nothing to make masks of; camkit mask takes maps, probs or masks")
-    return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes)
+    if kind not in ("maps", "signed", "probs", "masks"):
+        raise UsageError(
+            f"a {kind} store has nothing to make masks of; camkit mask takes maps, signed scores, probs or masks"
+        )
+    return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes, witnesses=witnesses)
 
 
-def masks_of_batch(batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int) -> list[Activation]:
+def masks_of_batch(
+    batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
+) -> list[Activation]:
     masks = []
     for record in batch:
         assert record.upstream is not None
         values, classes, size = record.upstream.values, record.upstream.classes, record.size
         if kind == "maps":
             values = mask_of_maps(upsample(values, size), classes, threshold, num_classes)
+        elif kind == "signed":
+            values = seeds_of(record.upstream, num_classes, witnesses)
         elif kind == "probs":
             values = mask_of_probs(upsample(values, size), classes, num_classes)
         masks.append(Activation(record.id, values, no_classes(), size))
     return masks
+
+
+def seeds_of(scores: Activation, num_classes: int, witnesses: Witnesses = NO_WITNESSES) -> np.ndarray:
+    """[H, W] by ICD's rule; StoreError or InputError where a witness has nothing to say of this image."""
+    size, cams, saliency = scores.size, None, None
+    if witnesses.cams is not None and len(scores.classes) > 1:
+        cams = _cams_of(scores, witnesses.cams)
+    if witnesses.saliency:
+        if scores.id not in witnesses.saliency:
+            raise InputError("there is no saliency map of it")
+        saliency = upsample(read_saliency(witnesses.saliency[scores.id])[None], size)[0]
+    return seeds_of_scores(upsample(scores.values, size), scores.classes, num_classes, cams, saliency)
+
+
+def _cams_of(scores: Activation, store: Reader) -> np.ndarray:
+    """Those of the classes of the scores: [C_i, H, W]."""
+    found = store.read(scores.id)
+    missing = set(scores.classes.tolist()) - set(found.classes.tolist())
+    if missing or found.size != scores.size:
+        what = "a photo of another size" if found.size != scores.size else "other classes"
+        raise StoreError(f"{store.path_of(scores.id)} is about {what}; make scores and maps of the same photos")
+    chosen = np.searchsorted(found.classes, scores.classes)
+    return upsample(found.values[chosen], scores.size)

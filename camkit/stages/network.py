@@ -16,7 +16,7 @@ from camkit.types import Record
 if TYPE_CHECKING:
     import torch
 
-    from camkit.models.checkpoint import LoadedClassifier
+    from camkit.models.classifier import LoadedClassifier
 
 
 log = logging.getLogger("camkit")
@@ -56,10 +56,15 @@ def load_network(network: Network, device: Device, *, for_speed: bool = True) ->
         output_stride=network.output_stride,
         for_inference=for_speed,
     )
+    return placed(loaded, device)
+
+
+def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:
+    """The classifier on its device, after a word about it."""
     stride = f", output stride {loaded.output_stride}" if loaded.output_stride else ""
     log.info("classifier: %s, %d classes%s", loaded.arch, loaded.num_classes, stride)
     if loaded.ignored:
-        log.debug("not needed in %s: %s", network.ckpt, ", ".join(loaded.ignored))
+        log.debug("not needed in %s: %s", loaded.path, ", ".join(loaded.ignored))
     loaded.network.to(device.torch_device)
     return loaded
 

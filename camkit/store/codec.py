@@ -200,7 +200,7 @@ def check_dataset(dataset: Any, id: str, header: Header, path: str) -> tuple[np.
     if kind_of(header.kind).per_class:
         classes = integers(dataset, "classes", where)
     check_shape(dataset.shape, classes, size, header, where)
-    _check_storage(dataset, where)
+    check_storage(dataset, where)
     return classes, size
 
 
@@ -216,7 +216,7 @@ def _size(dataset: h5py.Dataset, where: str) -> Size:
     return int(size[0]), int(size[1])
 
 
-def _check_storage(dataset: h5py.Dataset, where: str) -> None:
+def check_storage(dataset: h5py.Dataset, where: str) -> None:
     if dataset.nbytes > MAX_RATIO * dataset.id.get_storage_size():
         raise StoreError(f"{where} holds fewer values than it claims")
     if dataset.chunks and math.prod(dataset.chunks) > 2 * max(math.prod(dataset.shape), SMALL):

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from typing import Any
 
+from camkit.store.prototypes import SIDES, Centres, PrototypeStore
 from camkit.store.reader import Reader
 
 
@@ -34,6 +35,29 @@ def describe(reader: Reader) -> dict[str, Any]:
         "image_root": header.image_root,
         "provenance": dict(header.provenance),
     }
+
+
+def describe_prototypes(store: PrototypeStore) -> dict[str, Any]:
+    """JSON-able: classes, channels, and of each class how many centres are prototypes, of how many features."""
+    names = store.header.classes
+    return {
+        "paths": [store.name],
+        "kind": "prototypes",
+        "classes": list(names),
+        "channels": store.channels,
+        "prototypes": {
+            names[number] if names else f"class {number}": {side: _of_side(found.side(side)) for side in SIDES}
+            for number, found in store.of_class.items()
+        },
+        "failures": dict(store.failures),
+        "image_root": store.header.image_root,
+        "provenance": dict(store.header.provenance),
+    }
+
+
+def _of_side(centres: Centres) -> dict[str, Any]:
+    found = {"kept": int(centres.kept.sum()), "centres": len(centres.kept)}
+    return found | (vars(centres.gathered) if centres.gathered is not None else {})
 
 
 def _summary(sizes: list[tuple[int, int]]) -> dict[str, list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from camkit.store.schema import (
     MAX_DEPTH,
     VERSION,
     Header,
+    Kind,
     check_classes,
     check_id,
 )
@@ -107,7 +109,8 @@ def write_complete(file: h5py.File) -> None:
     file.attrs["complete"] = True
 
 
-def read_header(file: h5py.File, path: Path) -> Header:
+def read_header(file: h5py.File, path: Path, kinds: Mapping[str, Kind] = KINDS) -> Header:
+    """What holds for all of a store of one of the `kinds`."""
     where = str(path)
     with damage(where):
         _check_format(file, where)
@@ -117,7 +120,7 @@ def read_header(file: h5py.File, path: Path) -> Header:
         check_chain(provenance)
         root = text(file, "image_root", where) if "image_root" in file.attrs else ""
         shard = text(file, "shard", where) if "shard" in file.attrs else ""
-        return Header(_kind(file, where), classes, root, provenance, shard)
+        return Header(_kind(file, where, kinds), classes, root, provenance, shard)
 
 
 def _check_format(file: h5py.File, where: str) -> None:
@@ -132,13 +135,13 @@ def _check_format(file: h5py.File, where: str) -> None:
         raise StoreError(f"{where} was not finished; run the command that writes it again")
 
 
-def _kind(file: h5py.File, where: str) -> str:
+def _kind(file: h5py.File, where: str, kinds: Mapping[str, Kind]) -> str:
     if "kind" in file.attrs:
         kind = text(file, "kind", where)
-        if kind not in KINDS:
-            raise StoreError(f"{where} holds {kind[:40]!r}; this command reads {', '.join(KINDS)}")
+        if kind not in kinds:
+            raise StoreError(f"{where} holds {kind[:40]!r}; this command reads {', '.join(kinds)}")
         return kind
-    guesses = {kind.group: name for name, kind in reversed(KINDS.items())}
+    guesses = {kind.group: name for name, kind in reversed([*kinds.items()])}
     found = [name for group, name in guesses.items() if group in file]
     if len(found) != 1:
         raise StoreError(f"{where} does not say what kind of store it is (attribute 'kind')")

@@ -52,6 +52,9 @@ KINDS: dict[str, Kind] = {
     "superpixels": Kind("superpixels", 2, ("uint16", "uint32")),
 }
 
+PROTOTYPES: dict[str, Kind] = {"prototypes": Kind("prototypes", 2, ("float32",))}
+"""The one kind that is not about images."""
+
 
 @dataclass(frozen=True)
 class Header:

@@ -50,19 +50,31 @@ class Batch(NamedTuple):
 def load_sample(
     item: Item, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int, fill: tuple[int, int, int]
 ) -> Sample | Failure:
+    photo = read_photo(item)
+    if isinstance(photo, Failure):
+        return photo
+    geometry = draw_geometry((photo.shape[0], photo.shape[1]), augmentation, rng)
+    photo = jitter_colours(geometry.warp(photo, fill=fill), augmentation.jitter, rng)
+    return Sample(photo, target_of(item, num_classes))
+
+
+def read_photo(item: Item) -> np.ndarray | Failure:
+    """[h, w, 3] uint8, of a patch that alone."""
     try:
         photo, size = read_image(item.path)
         _check_size(item, size)
     except CamkitError as error:
         return Failure(item.id, error)
-    if item.box is not None:
-        top, left, bottom, right = item.box
-        photo = photo[top:bottom, left:right]
-    geometry = draw_geometry((photo.shape[0], photo.shape[1]), augmentation, rng)
-    photo = jitter_colours(geometry.warp(photo, fill=fill), augmentation.jitter, rng)
+    if item.box is None:
+        return photo
+    top, left, bottom, right = item.box
+    return photo[top:bottom, left:right]
+
+
+def target_of(item: Item, num_classes: int) -> np.ndarray:
     target = np.zeros(num_classes, np.float32)
     target[list(item.present)] = 1
-    return Sample(photo, target)
+    return target
 
 
 def _check_size(item: Item, found: Size) -> None:
@@ -97,8 +109,11 @@ def collate(
 def losses(network: nn.Module, batch: Batch, epochs_done: float) -> dict[str, Tensor]:
     """Binary cross entropy of every class, averaged over classes and photos."""
     assert isinstance(network, Network)
-    logits = network.logits(network_input(batch.images, network))
-    return {"classification": F.binary_cross_entropy_with_logits(logits.float(), batch.targets)}
+    return {"classification": classification_loss(network.logits(network_input(batch.images, network)), batch)}
+
+
+def classification_loss(logits: Tensor, batch: Batch) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits.float(), batch.targets)
 
 
 def validation_loss(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -41,7 +41,7 @@ class Job:
 
     network   what is trained and kept
     fresh     names of its modules that start from nothing: they learn faster
-    items     what one epoch goes through
+    items     what one epoch goes through; they are got in the main thread, where stores are read
     load      item, random numbers → sample; in threads
     collate   samples → batch, on the device
     losses    network, batch, epochs done (with fraction) → losses by name, to be minimised together
@@ -194,13 +194,14 @@ class _Run:
         batches = [order[start : start + recipe.batch_size] for start in range(first, len(order), recipe.batch_size)]
         shares = [batch[self.ranks.rank :: self.ranks.count] for batch in batches[: self.batches - state.step]]
         load = partial(self._load, epoch=state.epoch)
-        requests = (int(number) for share in shares for number in share)
+        requests = ((int(number), items[int(number)]) for share in shares for number in share)
         samples = load_ahead(requests, load, workers=self.workers, ahead=2 * recipe.batch_size)
         for share in shares:
             yield [sample for sample in islice(samples, len(share)) if not self._note_failure(sample)]
 
-    def _load(self, number: int, *, epoch: int) -> Any:
-        return self.job.load(self.job.items[number], np.random.default_rng((self.recipe.seed, epoch, number)))
+    def _load(self, request: tuple[int, Any], *, epoch: int) -> Any:
+        number, item = request
+        return self.job.load(item, np.random.default_rng((self.recipe.seed, epoch, number)))
 
     def _note_failure(self, sample: Any) -> bool:
         if not isinstance(sample, Failure):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from camkit.errors import UsageError
 from camkit.types import Pooling
+
+if TYPE_CHECKING:
+    from camkit.methods.icd import Form, Vote
+    from camkit.models.icd import Structure
+    from camkit.models.levels import Features
 
 Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "poly-epoch", "cosine", "constant"]
@@ -63,6 +68,41 @@ class Recipe:
     freeze: tuple[str, ...] = ()
     seed: int = 0
     augmentation: Augmentation = Augmentation()
+
+
+@dataclass(frozen=True)
+class IcdRecipe:
+    """What ICD learns, and how. Defaults are the paper's.
+
+    Its program has bottom_up_weight 10, superpixel_vote `sign` and ignore_band 0.2.
+
+    features          that directions are learned in (Table 5)
+    structure         of the top-down branch (Table 6)
+    hidden            channels of its fc6 and fc7; None: 1,024 for networks as wide as published
+    bottom_up         form of that loss (Table 4)
+    bottom_up_weight  of that loss
+    superpixel_vote   how superpixels get their score
+    ignore_band       scores below this share of the photo's largest teach the top-down branch nothing
+    top_down_warmup   epochs in which the top-down loss comes to its full weight
+    """
+
+    features: Features = "conv5"
+    structure: Structure = "c"
+    hidden: int | None = None
+    bottom_up: Form = "square"
+    bottom_up_weight: float = 1.0
+    superpixel_vote: Vote = "mean"
+    ignore_band: float = 0.0
+    top_down_warmup: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ignore_band < 1:
+            raise UsageError(f"--ignore-band {self.ignore_band:g}: give a share, 0 or more and below 1")
+        if not (self.bottom_up_weight > 0 and self.top_down_warmup >= 0):
+            raise UsageError(
+                f"--bottom-up-weight {self.bottom_up_weight:g} --top-down-warmup {self.top_down_warmup:g}: "
+                "give a weight above 0, and 0 or more epochs"
+            )
 
 
 PRESETS: Mapping[str, Recipe] = {

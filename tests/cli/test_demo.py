@@ -25,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_prints_one_table_with_a_row_per_method(place: Path) -> None:
     lines = (place / "table.txt").read_text().splitlines()
     assert lines[0].split() == [
-        "method", "mIoU", "precision", "recall", "of", "head", "of", "body", "of", "limb", "seconds",
+        "method", "mIoU", "AP", "precision", "recall", "of", "head", "of", "body", "of", "limb", "seconds",
     ]  # fmt: skip
     assert [line[:14].strip() for line in lines[1:3]] == ["CAM, one scale", "CAM"]
     figures = [[float(word) for word in line[14:].split()] for line in lines[1:3]]

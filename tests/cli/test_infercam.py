@@ -134,3 +134,34 @@ def test_what_cannot_be_is_told(world: World, tmp_path: Path, options: Sequence[
     assert result.returncode == 2
     assert words in " ".join(said(result).split())
     assert not (tmp_path / "maps.h5").exists()
+
+
+def test_it_asks_other_methods_for_maps_too(made: Path, world: World, tmp_path: Path) -> None:
+    some = ("--limit", 3, "--rounds", 2)
+    options = ("-k", 3, "--foreground-score", 0, "--context-score", 1, "--context-low", 0)
+    clustered = camkit(
+        "lpcam-cluster", "--ckpt", world.ckpt, "--images", world.root, *options, "--out", "p.h5", cwd=tmp_path
+    )
+    assert clustered.returncode == 0, said(clustered)
+    for name, more in (("lpcam", ("--prototypes", "p.h5")), ("dcsm", ()), ("cam", ())):
+        run = camkit(*infercam(world, *some, "--response", name, *more, "--out", f"{name}.h5"), cwd=tmp_path)
+        assert run.returncode == 0, said(run)
+    with open_store(tmp_path / "cam.h5") as cams:
+        for name in ("lpcam", "dcsm"):
+            with open_store(tmp_path / f"{name}.h5") as store:
+                assert store.header.provenance["parameters"]["response"] == name
+                for activation in store:
+                    assert 0 <= activation.values.min() < activation.values.max() <= 1
+                    assert not np.array_equal(activation.values, cams.read(activation.id).values)
+    with open_store(tmp_path / "lpcam.h5") as store:
+        assert [parent["command"] for parent in store.header.provenance["parents"]] == ["lpcam-cluster"]
+
+
+def test_prototypes_are_for_lpcam_alone(world: World, tmp_path: Path) -> None:
+    wrong = camkit(*infercam(world, "--prototypes", "p.h5", "--out", "x.h5"), cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--response lpcam" in said(wrong)
+    missing = camkit(*infercam(world, "--response", "lpcam", "--out", "x.h5"), cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "prototypes" in said(missing)
+    assert not (tmp_path / "x.h5").exists()

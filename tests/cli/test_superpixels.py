@@ -62,7 +62,7 @@ def test_info_tells_how_they_were_made(made: Path, world: World) -> None:
     assert told.returncode == 0, said(told)
     text = told.stdout.decode()
     assert "holds        superpixels of 12 images (uint16)" in text
-    assert "made by      camkit superpixels (min_size=20, resize=at most 1000, scale=100.0, sigma=0.8)" in text
+    assert "made by      camkit superpixels (min_size=20, resize=at most 1000, scale=100, sigma=0.8)" in text
     assert "labels:" not in text
     one = camkit("info", "superpixels.h5", "--id", world.ids[0], cwd=made)
     assert "superpixels 48x64" in one.stdout.decode()
@@ -115,6 +115,24 @@ def test_wrong_words_are_told(made: Path, tmp_path: Path) -> None:
     result = camkit("superpixels", "--images", made.parent / "nowhere", "--out", "s.h5", cwd=tmp_path)
     check_error(result, 4, "does not exist")
     assert not list(tmp_path.iterdir())
+
+
+def test_merging_by_a_network(made: Path, world: World, tmp_path: Path) -> None:
+    merge = ("superpixels", "--images", world.root, "--scale", "1", "--merge", "5", "--workers", "1")
+    result = camkit(*merge, "--ckpt", world.ckpt, "--layer", "layer4", "--out", "merged.h5", cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    with open_store(tmp_path / "merged.h5") as store:
+        assert {int(found.values.max()) for found in store} <= set(range(5))
+    told = camkit("info", "merged.h5", cwd=tmp_path).stdout.decode()
+    assert "layer=layer4, merge=5, merge_pairs=adjacent" in told
+    assert "checkpoint tiny.pth, resnet18" in told
+    refine = ("refine", "superpixel", made / "cams.h5", "--superpixels", "merged.h5", "--out", "refined.h5")
+    assert camkit(*refine, cwd=tmp_path).returncode == 0
+    check_error(camkit(*merge, "--out", "m.h5", cwd=tmp_path), 2, "give --ckpt, any classifier checkpoint")
+    wrong = camkit(*merge, "--ckpt", world.ckpt, "--layer", "conv5_3", "--out", "m.h5", cwd=tmp_path)
+    check_error(wrong, 2, "--layer conv5_3 is not in this network; it has layer1")
+    alone = camkit("superpixels", "--images", world.root, "--ckpt", world.ckpt, "--out", "m.h5", cwd=tmp_path)
+    check_error(alone, 2, "--ckpt is for merging: give --merge N too")
 
 
 def start(world: World, folder: Path) -> subprocess.Popen[bytes]:

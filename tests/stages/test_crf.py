@@ -129,6 +129,34 @@ def test_hard_energies_of_maps(maps: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "out.h5")["b"].values, expected)
 
 
+def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(photos: Path, tmp_path: Path) -> None:
+    from camkit.evaluate.resize import upsample
+    from camkit.methods.icd_seeds import seeds_of_scores
+
+    scores = 3 * np.concatenate([blob(), 0.5 * blob()[:, ::-1]]) - 1
+    records = {"a": (scores[:1], [1]), "b": (scores, [0, 2]), "grün/ç": (scores[:0], [])}
+    store = write(tmp_path / "signed.h5", "signed", photos, records)
+    values = upsample(read(store)["b"].values, SIZE)
+
+    crf(store, Output(tmp_path / "hard.h5", dtype="float32"), preset="icd")
+    seeds = seeds_of_scores(values, np.array([0, 1]), 3).astype(int)
+    seeds[seeds == 255] = -1
+    expected = dense_crf(photo(2), unary_of_labels(seeds, 3, 0.5, known=4), CrfParameters())
+    np.testing.assert_array_equal(read(tmp_path / "hard.h5")["b"].values, expected)
+
+    crf(store, Output(tmp_path / "soft.h5", dtype="float32"), changes={"alpha": 2.0})
+    maps = values.clip(0) / values.max(axis=(1, 2), keepdims=True).clip(1)
+    expected = dense_crf(photo(2), unary_of_probs(with_background(maps, 2.0)), CrfParameters())
+    np.testing.assert_allclose(read(tmp_path / "soft.h5")["b"].values, expected, atol=1e-6)
+
+    for name in ("hard", "soft"):
+        found = read(tmp_path / f"{name}.h5")
+        assert ((found["a"].values[1] > 0.5) == disc()).mean() > 0.9
+        assert (found["grün/ç"].values == 1).all()
+    with pytest.raises(UsageError, match="--background has no effect on the hard energies of signed"):
+        crf(store, Output(tmp_path / "out.h5"), preset="icd", changes={"background": 0.2})
+
+
 def test_a_coarser_grid_and_any_number_of_workers(maps: Path, tmp_path: Path) -> None:
     for workers in (0, 1, 5):
         crf(maps, Output(tmp_path / f"{workers}.h5"), Runtime(workers=workers), size="4")

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camkit import Activation, Header, Writer, evaluate_predictions
+from camkit import Activation, Header, Output, Writer, evaluate_predictions, mask
 from camkit.data.masks import write_mask
 from camkit.errors import InputError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.types import no_classes
 from tests.reference import sweep as reference
+from tests.reference.average_precision import average_precision
 
 CLASSES = ("ant", "bee", "cat")
 SIZES = {"a": (9, 14), "b/c": (12, 8), "d": (10, 10), "e": (7, 7)}
@@ -60,11 +61,11 @@ def truths(tmp_path: Path) -> dict[str, np.ndarray]:
     """Ground truth in tmp_path/truth."""
     rng = np.random.default_rng(9)
     drawn = {id: rng.choice([0, 1, 2, 3, 255], size, p=[0.4, 0.2, 0.2, 0.1, 0.1]) for id, size in SIZES.items()}
-    for id, mask in drawn.items():
+    for id, truth in drawn.items():
         path = tmp_path / "truth" / f"{id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_mask(path, mask.astype(np.uint8))
-    return {id: mask.astype(np.uint8) for id, mask in drawn.items()}
+        write_mask(path, truth.astype(np.uint8))
+    return {id: truth.astype(np.uint8) for id, truth in drawn.items()}
 
 
 def mean_iou(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
@@ -104,7 +105,29 @@ def test_signed_scores_are_judged_as_seeds(truths: dict[str, np.ndarray], tmp_pa
         ]
         assert row.miou == mean_iou(seeds, list(truths.values()))
     assert report.miou == report.seeds[0].miou
-    assert report.mean_average_precision is not None
+    for number, row in enumerate(report.classes[1:]):
+        scores, positive = [], []
+        for id, (values, classes) in made.items():
+            for plane in upsample(values, SIZES[id])[classes == number]:
+                known = truths[id] != 255
+                scores += plane[known].astype(np.float16).tolist()
+                positive += (truths[id][known] == number + 1).tolist()
+        assert row.average_precision == pytest.approx(average_precision(scores, positive))
+
+
+def test_parts_of_signed_scores_are_those_of_their_seeds(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    write_store(tmp_path / "icd.h5", "signed", signed)
+    for id, truth in truths.items():
+        path = tmp_path / "parts" / f"{id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(path, ((truth > 0) & (truth < 255)).astype(np.uint8))
+    mask(tmp_path / "icd.h5", Output(tmp_path / "seeds.h5"))
+    of_scores, of_seeds = (
+        evaluate_predictions(tmp_path / name, tmp_path / "truth", parts=tmp_path / "parts")[0].parts
+        for name in ("icd.h5", "seeds.h5")
+    )
+    assert of_scores == of_seeds
+    assert of_scores[0].pixels > 50
 
 
 def test_probabilities_and_masks(truths: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from camkit import Activation, Header, Output, Writer, mask, open_store
-from camkit.errors import UsageError
+from camkit.errors import InputError, UsageError
 from camkit.types import no_classes
 
 
@@ -54,3 +55,56 @@ def test_a_threshold_that_would_have_no_effect_is_refused(kind: str, tmp_path: P
     assert not (tmp_path / "out.h5").exists()
     mask(tmp_path / "store.h5", Output(tmp_path / "out.h5"))
     assert value_of(tmp_path / "out.h5") == 0
+
+
+SCORES = np.array([[[1, 0.5], [-1, 0]], [[-1, 1], [-1, -1]]])
+CAMS = np.array([[[1, 1], [1, 1]], [[1, 0.1], [1, 1]]])
+
+
+def write_planes(path: Path, records: dict[str, np.ndarray], kind: str = "signed", classes: int = 2) -> Path:
+    """Photos of 2×2 pixels, with planes [C, 2, 2] of the first so many classes."""
+    with Writer(path, Header(kind, ("ant", "bee", "cow")[:classes], ""), list(records)) as writer:
+        for id, values in records.items():
+            writer.write(Activation(id, values.astype(np.float32), np.arange(len(values)), (2, 2)))
+        writer.finish()
+    return path
+
+
+def test_seeds_of_signed_scores(tmp_path: Path) -> None:
+    scores = write_planes(tmp_path / "scores.h5", {"a": SCORES, "b": -SCORES[:1], "c": SCORES[:0]})
+    cams = write_planes(tmp_path / "cams.h5", {"a": CAMS, "b": CAMS, "c": CAMS}, "maps")
+    mask(scores, Output(tmp_path / "alone.h5"))
+    mask(scores, Output(tmp_path / "seeds.h5"), rule="icd", cams=str(cams))
+    with open_store(tmp_path / "alone.h5") as alone, open_store(tmp_path / "seeds.h5") as seeds:
+        assert alone.read("a").values.tolist() == [[1, 2], [0, 255]]
+        assert seeds.read("a").values.tolist() == [[1, 1], [0, 255]]
+        assert seeds.read("b").values.tolist() == alone.read("b").values.tolist() == [[0, 0], [1, 0]]
+        assert not seeds.read("c").values.any()
+        assert len(seeds.header.provenance["parents"]) == 2
+    with pytest.raises(UsageError, match="--overwrite"):
+        mask(scores, Output(tmp_path / "alone.h5"), cams=cams)
+
+
+def test_saliency_of_another_size(tmp_path: Path) -> None:
+    scores = write_planes(tmp_path / "scores.h5", {"a": np.array([[[-1, -1], [1, 1]]])})
+    (tmp_path / "saliency").mkdir()
+    levels = np.repeat([[0, 0, 255, 255]], 4, axis=0).astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / "saliency" / "a.png")
+    mask(scores, Output(tmp_path / "seeds.h5"), saliency=str(tmp_path / "saliency"))
+    with open_store(tmp_path / "seeds.h5") as seeds:
+        assert seeds.read("a").values.tolist() == [[0, 255], [255, 1]]
+
+
+def test_maps_that_do_not_fit_the_scores(tmp_path: Path) -> None:
+    scores = write_planes(tmp_path / "scores.h5", {"a": SCORES, "b": SCORES})
+    output = Output(tmp_path / "out.h5")
+    with pytest.raises(UsageError, match="has other classes than the scores"):
+        mask(scores, output, cams=write_planes(tmp_path / "three.h5", {"a": CAMS}, "maps", classes=3))
+    with pytest.raises(InputError, match=r"has no maps of any image: z against a, b"):
+        mask(scores, output, cams=write_planes(tmp_path / "z.h5", {"z": CAMS}, "maps"))
+    with pytest.raises(UsageError, match="is both input and output"):
+        mask(scores, Output(tmp_path / "z.h5", overwrite=True), cams=tmp_path / "z.h5")
+    one = write_planes(tmp_path / "one.h5", {"a": CAMS[:1]}, "maps")
+    failures = mask(scores, output, cams=one).failures
+    assert "is about other classes" in failures["a"]
+    assert "has no record of 'b'" in failures["b"]

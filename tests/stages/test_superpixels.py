@@ -14,16 +14,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camkit import Inputs, Output, Runtime, open_store
+from camkit import Inputs, Network, Output, Runtime, open_store
 from camkit.data.images import read_image
-from camkit.errors import ImageError, InputError
+from camkit.errors import ImageError, InputError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.methods.merging import Merging
 from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.models.checkpoint import load_classifier
 from camkit.pipeline.load import Failure
-from camkit.stages.superpixels import in_processes, segment_photo, superpixels
+from camkit.stages.superpixels import MergeBy, in_processes, merge_by, segment_photo, superpixels
 from camkit.types import Record
+from tests.reference.merging import mean_features, merge_slowly
 from tests.support.world import World
 
 Item = Record | Failure
+
+FINE = Felzenszwalb(scale=1, min_size=3)
 
 
 def photo(id: str) -> Record:
@@ -134,6 +140,72 @@ def test_resized_photos_give_superpixels_of_the_photos_own_size(tmp_path: Path) 
         assert (values[:, :16] == values[0, 0]).all()
         assert (values[:, 24:] == values[0, -1]).all()
         assert values[0, 0] != values[0, -1]
+
+
+def test_merged_superpixels_are_those_of_the_slow_program(world: World, tmp_path: Path) -> None:
+    import torch
+
+    from camkit.methods.layers import layer_features
+
+    by = MergeBy(Merging(5), Network(world.ckpt), "layer3")
+    superpixels(Inputs(world.root, limit=4), Output(tmp_path / "m.h5"), Runtime(workers=0), method=FINE, merge=by)
+    classifier = load_classifier(world.ckpt).network
+    with open_store(tmp_path / "m.h5") as store:
+        assert store.header.provenance["checkpoint"]["name"] == "tiny.pth"
+        assert store.header.provenance["parameters"].items() >= {"merge": 5, "merge_pairs": "adjacent"}.items()
+        for found in store:
+            image, size = read_image(world.root / "JPEGImages" / f"{found.id}.jpg")
+            with torch.inference_mode():
+                pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
+                features = layer_features(pixels, classifier, "layer3")[0].numpy()
+            regions = segment(image, size, FINE)
+            means = mean_features(upsample(features, size), regions)
+            np.testing.assert_array_equal(found.values, merge_slowly(regions, means, 5, adjacent=True))
+            assert found.values.max() == min(4, regions.max())
+
+
+def test_merging_in_processes_shards_and_continued_runs_gives_the_same(world: World, tmp_path: Path) -> None:
+    by = MergeBy(Merging(6, "all"), Network(world.ckpt))
+    for workers in (0, 2):
+        output = Output(tmp_path / f"{workers}.h5")
+        summary = superpixels(Inputs(world.root), output, Runtime(workers=workers), method=FINE, merge=by)
+        assert (summary.images, summary.failures) == (12, {})
+    assert (tmp_path / "0.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
+    for n in (0, 1):
+        inputs = Inputs(world.root, shard=(n, 2))
+        superpixels(inputs, Output(tmp_path / "shards.h5"), Runtime(workers=0), method=FINE, merge=by)
+    with open_store(tmp_path / "0.h5") as whole, open_store(tmp_path / "shards.h5") as shards:
+        assert all((whole.read(id).values == shards.read(id).values).all() for id in whole.ids)
+        assert {int(found.values.max()) for found in whole} == {5}
+    again = superpixels(Inputs(world.root), Output(tmp_path / "0.h5"), Runtime(workers=0), method=FINE, merge=by)
+    assert again.already == 12
+    with pytest.raises(UsageError, match=r"another run|--merge"):
+        superpixels(Inputs(world.root), Output(tmp_path / "0.h5"), Runtime(workers=0), method=FINE)
+
+
+def test_other_sizes_and_batches_are_merged_too(world: World, tmp_path: Path) -> None:
+    by = MergeBy(Merging(4), Network(world.ckpt))
+    runtime = Runtime(workers=0, batch_size=3)
+    superpixels(Inputs(world.root), Output(tmp_path / "m.h5"), runtime, method=FINE, merge=by, resize="40")
+    with open_store(tmp_path / "m.h5") as store:
+        for found in store:
+            assert found.values.shape == found.size
+            assert 0 < found.values.max() <= 3
+
+
+def test_options_of_merging_need_each_other(world: World, tmp_path: Path) -> None:
+    assert merge_by(None, None, None, "adjacent", None, None, None) is None
+    made = merge_by(64, world.ckpt, None, "all", None, None, 8)
+    assert made == MergeBy(Merging(64, "all"), Network(world.ckpt, output_stride=8))
+    with pytest.raises(UsageError, match="--merge 64 goes by a network's features: give --ckpt"):
+        merge_by(64, None, None, "adjacent", None, None, None)
+    with pytest.raises(UsageError, match="--ckpt is for merging: give --merge N too"):
+        merge_by(None, world.ckpt, None, "adjacent", None, None, None)
+    with pytest.raises(UsageError, match="--merge-pairs is for merging"):
+        merge_by(None, None, None, "all", None, None, None)
+    with pytest.raises(UsageError, match="--layer conv9 is not in this network"):
+        superpixels(Inputs(world.root), Output(tmp_path / "m.h5"), merge=MergeBy(Merging(), made.network, "conv9"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:

@@ -21,7 +21,7 @@ class CrfSettings:
     """A CRF's kernels, and how energies are made of what a store holds.
 
     unary       soft: −log of maps or probs; hard: of labels that are right with the probability `confidence`
-    alpha       soft, of maps: background is (1 − largest map)^alpha
+    alpha       soft, of maps and of what is above 0 of signed scores: background is (1 − largest map)^alpha
     background  hard, of maps: below this a pixel is background
     share       hard: the rest of the confidence goes to the labels present in the image, or to all the store's
     """
@@ -50,6 +50,8 @@ EFFECTIVE: Mapping[tuple[Unary, str], Sequence[str]] = {
     ("hard", "maps"): ("confidence", "background", "share"),
     ("hard", "probs"): ("confidence", "share"),
     ("hard", "masks"): ("confidence", "share"),
+    ("soft", "signed"): ("alpha",),
+    ("hard", "signed"): ("confidence", "share"),
 }
 """What of the settings counts, by unary and kind of input."""
 
@@ -74,8 +76,8 @@ def settings_of(preset: Preset, changes: Mapping[str, Any] = NO_CHANGES) -> CrfS
 
 def effective_settings(settings: CrfSettings, kind: str, changes: Mapping[str, Any], name: str) -> Sequence[str]:
     """The settings that count for an input of this kind and name; UsageError where a change has no effect."""
-    if kind not in ("maps", "probs", "masks"):
-        raise UsageError(f"{name} is a {kind} store; camkit crf takes maps, probs or masks")
+    if kind not in ("maps", "signed", "probs", "masks"):
+        raise UsageError(f"{name} is a {kind} store; camkit crf takes maps, signed scores, probs or masks")
     if (settings.unary, kind) not in EFFECTIVE:
         raise UsageError(f"{name} holds masks, whose energies are hard: give --unary hard, or --preset irn or icd")
     effective = EFFECTIVE[settings.unary, kind]

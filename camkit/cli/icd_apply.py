@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
+from camkit.defaults import SCORE_THRESHOLD, WORKERS
+
+
+class BranchChoice(StrEnum):
+    top_down = "top-down"
+    bottom_up = "bottom-up"
+    cam = "cam"
+
+
+def command(
+    images: o.Images,
+    ckpt: o.Ckpt,
+    out: o.Out = None,
+    list: o.List = None,
+    labels: o.Labels = None,
+    classes: o.Classes = None,
+    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
+    limit: o.Limit = None,
+    shard: o.Shard = None,
+    output_stride: o.OutputStride = None,
+    branch: Annotated[
+        BranchChoice,
+        typer.Option(
+            help="top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = BranchChoice.top_down,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Scores as the network gives them, instead of each class's divided by its largest of either sign.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = False,
+    resize: o.Resize = None,
+    scales: Annotated[
+        str, typer.Option(metavar="S,S,…", help="Scales whose scores are averaged.", rich_help_panel=o.METHOD)
+    ] = "1",
+    flip: o.Flip = False,
+    size: o.MapSize = "4",
+    dtype: o.Dtype = DtypeChoice.float16,
+    overwrite: o.Overwrite = False,
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """ICD: signed scores of every class that an image has, above 0 where it is and below 0 where it is not.
+
+    Takes a checkpoint of camkit icd-train; writes a store of signed scores, or with --branch cam one of the maps that
+    camkit mask --rule icd asks where several classes claim a pixel. camkit refine superpixel averages scores.
+
+    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --out scores.h5
+
+    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --branch cam --out cams.h5
+
+    camkit mask scores.h5 --rule icd --cams cams.h5 --png seeds/
+    """
+    from camkit.cli.console import close_with
+    from camkit.cli.parse import numbers
+    from camkit.pipeline.output import Output, Runtime
+    from camkit.pipeline.select import Inputs, parse_shard
+    from camkit.stages.icd_apply import icd_apply
+    from camkit.stages.network import Network
+
+    summary = icd_apply(
+        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
+        Network(ckpt, output_stride=output_stride),
+        Output(out, overwrite, dtype.value),
+        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        branch=branch.value,
+        scales=numbers("--scales", scales, low=0.01, high=16),
+        flip=flip,
+        raw=raw,
+        resize=resize,
+        size=size,
+    )
+    close_with(summary, out)

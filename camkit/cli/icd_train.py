@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli import training_options as t
+from camkit.cli.options import OnErrorChoice, PrecisionChoice
+from camkit.defaults import WORKERS
+
+if TYPE_CHECKING:
+    from camkit.stages.training import Trained
+
+log = logging.getLogger("camkit")
+
+
+class FeaturesChoice(StrEnum):
+    conv4 = "conv4"
+    conv5 = "conv5"
+    fc6 = "fc6"
+    concat = "concat"
+
+
+class StructureChoice(StrEnum):
+    a = "a"
+    b = "b"
+    c = "c"
+    d = "d"
+
+
+class FormChoice(StrEnum):
+    square = "square"
+    absolute = "absolute"
+    sigmoid = "sigmoid"
+
+
+class VoteChoice(StrEnum):
+    mean = "mean"
+    sign = "sign"
+
+
+def command(
+    images: o.Images,
+    out: t.Out,
+    list: o.List = None,
+    labels: t.Labels = None,
+    classes: t.Classes = None,
+    limit: o.Limit = None,
+    superpixels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            help="Superpixels of the training photos (camkit superpixels): scores are averaged in them.",
+            rich_help_panel=o.IMAGES,
+        ),
+    ] = None,
+    val: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SPLIT",
+            help="Tell after every epoch how the classifier fares on these of the images.",
+            rich_help_panel=o.IMAGES,
+        ),
+    ] = None,
+    val_images: t.ValImages = None,
+    val_labels: t.ValLabels = None,
+    init: t.Init = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            "--backbone",
+            metavar="NAME",
+            help="vgg16, resnet18, resnet50, resnet38, toy, … from random weights; with --init: what that holds.",
+            rich_help_panel=t.START,
+        ),
+    ] = None,
+    width: t.Width = None,
+    output_stride: o.OutputStride = None,
+    features: Annotated[
+        FeaturesChoice, typer.Option(help="That directions are learned in (Table 5).", rich_help_panel=o.METHOD)
+    ] = FeaturesChoice.conv5,
+    structure: Annotated[
+        StructureChoice,
+        typer.Option(
+            help="What adapted scores read (Table 6): a) the features, b) an fc7 of their own, c) the features, an fc6 "
+            "and fc7 of their own, d) as c, but the classifier's fc6 and fc7.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = StructureChoice.c,
+    hidden: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16_384,
+            help="Channels of fc6 and fc7. Default: 1,024, fewer in narrower networks.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    bottom_up: Annotated[
+        FormChoice, typer.Option(help="Form of the bottom-up loss (Table 4).", rich_help_panel=o.METHOD)
+    ] = FormChoice.square,
+    bottom_up_weight: Annotated[
+        float, typer.Option(help="Of that loss. The authors' program: 10.", rich_help_panel=o.METHOD)
+    ] = 1.0,
+    superpixel_vote: Annotated[
+        VoteChoice,
+        typer.Option(
+            help="A superpixel's score: its mean, or the mean of those of its scores whose sign prevails. "
+            "The authors' program: sign.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = VoteChoice.mean,
+    ignore_band: Annotated[
+        float,
+        typer.Option(
+            help="Scores below this share of the photo's largest teach nothing. The authors' program: 0.2.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = 0.0,
+    top_down_warmup: Annotated[
+        float,
+        typer.Option(metavar="EPOCHS", help="The top-down loss gets its weight so slowly.", rich_help_panel=o.METHOD),
+    ] = 2.0,
+    preset: Annotated[
+        t.PresetChoice, typer.Option(help="Where the defaults of all below come from.", rich_help_panel=t.RECIPE)
+    ] = t.PresetChoice.icd,
+    epochs: t.Epochs = None,
+    batch_size: t.BatchSize = None,
+    rate: t.Rate = None,
+    head_factor: t.HeadFactor = None,
+    optimiser: t.Optimiser = None,
+    momentum: t.Momentum = None,
+    weight_decay: t.WeightDecay = None,
+    schedule: t.Schedule = None,
+    power: t.Power = None,
+    warmup: t.Warmup = None,
+    clip: t.Clip = None,
+    ema: t.Ema = None,
+    pooling: t.Pooling = None,
+    freeze_norm: t.FreezeNorm = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Modules that do not learn (classifier.conv1).", rich_help_panel=t.RECIPE),
+    ] = None,
+    seed: t.Seed = None,
+    resize: t.Resize = None,
+    scale_range: t.ScaleRange = None,
+    long_side: t.LongSide = None,
+    crop: t.Crop = None,
+    flip: t.Flip = None,
+    jitter: t.Jitter = None,
+    input_size: t.InputSize = None,
+    overwrite: o.Overwrite = False,
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    save_every: t.SaveEvery = 300.0,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Train ICD: a classifier, and scores that tell the pixels of a class from the background of its photos.
+
+    Starts from ImageNet weights or a classifier. Writes the checkpoint of the last epoch, of which camkit cam reads the
+    classifier, and its learning curve (NAME.curve.csv, NAME.curve.png).
+    Run again to continue an interrupted training: it ends with the same weights.
+
+    camkit icd-train --images VOC2012/ --list train_aug --init vgg16.pth --superpixels sp.h5 --out icd.safetensors
+
+    camkit icd-train --images photos/ --labels tags.csv --init mine.safetensors --out icd.safetensors
+    """
+    from camkit.cli.console import raise_for
+    from camkit.pipeline.output import Runtime
+    from camkit.pipeline.select import Inputs
+    from camkit.stages.icd_train import PAPER, icd_train
+    from camkit.stages.training import Start, recipe_of
+
+    changes = t.recipe_changes(
+        epochs=epochs, batch_size=batch_size, rate=rate, head_factor=head_factor, optimiser=optimiser,
+        momentum=momentum, weight_decay=weight_decay, schedule=schedule, power=power, warmup=warmup, clip=clip, ema=ema,
+        pooling=pooling, freeze_norm=freeze_norm, freeze=freeze, seed=seed, resize=resize, scale_range=scale_range,
+        long_side=long_side, crop=crop, flip=flip, jitter=jitter,
+    )  # fmt: skip
+    start = Start(init, arch, width, output_stride)
+    trained = icd_train(
+        Inputs(images, list, labels, classes, limit),
+        start,
+        out,
+        recipe_of(preset.value, start, changes),
+        Runtime(device, precision.value, None, workers, on_error.value),
+        icd=replace(
+            PAPER, features=features.value, structure=structure.value, hidden=hidden, bottom_up=bottom_up.value,
+            bottom_up_weight=bottom_up_weight, superpixel_vote=superpixel_vote.value, ignore_band=ignore_band,
+            top_down_warmup=top_down_warmup,
+        ),
+        superpixels=superpixels,
+        validation=t.photos_to_judge(images, labels, val, val_images, val_labels),
+        input_size=input_size,
+        overwrite=overwrite,
+        seconds_between_saves=save_every,
+    )  # fmt: skip
+    log.info("%s: %s", out, sentence(trained))
+    raise_for(trained.summary.failures, trained.summary.images, "they were left out of the training")
+
+
+def sentence(trained: Trained) -> str:
+    from camkit.pipeline.progress import duration
+
+    if trained.best is None:
+        return "already trained"
+    precision = trained.best.get("mean_average_precision")
+    told = f", mAP of the classifier {100 * precision:.1f}" if precision is not None else ""
+    return f"{trained.best['epoch']:.0f} epochs in {duration(trained.summary.seconds)}{told}"

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli.options import OnErrorChoice, PrecisionChoice
+from camkit.defaults import SCORE_THRESHOLD, WORKERS
+
+CLUSTERING = "Clustering"
+
+
+class PresetChoice(StrEnum):
+    voc = "voc"
+    coco = "coco"
+
+
+class MapResizeChoice(StrEnum):
+    bilinear = "bilinear"
+    nearest = "nearest"
+
+
+def command(
+    images: o.Images,
+    ckpt: o.Ckpt,
+    out: o.Out = None,
+    list: o.List = None,
+    labels: o.Labels = None,
+    classes: o.Classes = None,
+    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
+    limit: o.Limit = None,
+    shard: o.Shard = None,
+    arch: o.Arch = None,
+    model: o.Model = None,
+    output_stride: o.OutputStride = None,
+    preset: Annotated[
+        PresetChoice, typer.Option(help="The numbers of the paper for this data set.", rich_help_panel=o.PROTOTYPES)
+    ] = PresetChoice.voc,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters",
+            "-k",
+            metavar="K",
+            min=1,
+            max=1000,
+            help="Of the foreground of each class, and as many of its context: voc 12, coco 20.",
+            rich_help_panel=o.PROTOTYPES,
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Foreground is where the map of the class reaches it: voc 0.1, coco 0.25.",
+            rich_help_panel=o.PROTOTYPES,
+            show_default=False,
+        ),
+    ] = None,
+    foreground_score: o.ForegroundScore = None,
+    context_score: o.ContextScore = None,
+    context_low: o.ContextLow = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE|-",
+            help="Maps, of any method, that say what is foreground, and which classes an image has. Default: class "
+            "activation maps of the same features.",
+            rich_help_panel=CLUSTERING,
+            show_default=False,
+        ),
+    ] = None,
+    map_resize: Annotated[
+        MapResizeChoice,
+        typer.Option(
+            help="How --maps come to the grid of the features; the authors' program takes the nearest pixel.",
+            rich_help_panel=CLUSTERING,
+        ),
+    ] = MapResizeChoice.bilinear,
+    per_class: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Only N images of each class, drawn by the seed (paper: 100 on COCO). Default: all.",
+            rich_help_panel=CLUSTERING,
+            show_default=False,
+        ),
+    ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="512M|2G",
+            help="Of a class with more features than fit, a sample is clustered, and its share told. On disk the "
+            "sample of all classes takes up to four times as much while the command runs.",
+            rich_help_panel=CLUSTERING,
+        ),
+    ] = "2G",
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Of k-means, at most.", rich_help_panel=CLUSTERING)
+    ] = 300,
+    seed: Annotated[int, typer.Option(help="Of the sample and of k-means.", rich_help_panel=CLUSTERING)] = 0,
+    resize: o.Resize = None,
+    overwrite: o.Overwrite = False,
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """LPCAM, first step: what each class looks like, and what lies around it, as prototypes.
+
+    Clusters the local features of all images of a class, those on the object and those around it, and lets the
+    classifier say which centres are prototypes. Writes a prototypes store with all centres, for camkit lpcam-apply;
+    camkit show --prototypes shows what they look like. Run again to continue an interrupted run.
+
+    camkit lpcam-cluster --ckpt resnet50.pth --images VOC2012/ --list train --out prototypes.h5
+
+    camkit lpcam-cluster --ckpt resnet50.pth --images VOC2012/ --list train --maps infercams.h5 --out prototypes.h5
+    """
+    from camkit.cli.console import log, raise_for, sentence
+    from camkit.pipeline.output import Output, Runtime
+    from camkit.pipeline.select import Inputs, parse_shard
+    from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster, settings_of
+    from camkit.stages.network import Network
+
+    given: dict[str, Any] = {
+        "clusters": clusters, "threshold": threshold, "foreground_score": foreground_score,
+        "context_score": context_score, "context_low": context_low,
+    }  # fmt: skip
+    summary = lpcam_cluster(
+        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
+        Network(ckpt, arch, model, output_stride),
+        Output(out, overwrite),
+        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        settings=settings_of(preset.value, {name: value for name, value in given.items() if value is not None}),
+        clustering=Clustering(memory, rounds, seed, per_class, map_resize.value),
+        maps=maps,
+        resize=resize,
+    )
+    log.info("%s: %s", out or "-", sentence(summary))
+    raise_for(summary.failures, summary.images, "the others are clustered; --overwrite does all again")

@@ -1,0 +1,269 @@
+"""ICD's network: any classifier of the zoo, and beside it what tells foreground from background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from camkit.errors import CheckpointError, UsageError
+from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
+from camkit.models.classifier import LoadedClassifier, Network
+from camkit.models.levels import (
+    Features,
+    Levels,
+    chosen,
+    joined,
+    levels_of,
+    levels_of_nothing,
+    sample_at,
+)
+from camkit.models.state import fitted
+from camkit.models.tensors import read_tensors
+from camkit.models.vgg import VGG16, VGGPlan
+
+Structure = Literal["a", "b", "c", "d"]
+"""What the adapted score is made of (Table 6): a) these features, b) fc7 of its own, c) the features, fc6 and fc7 of
+its own, d) the same, shared with the classifier."""
+
+SIGN_MOMENTUM = 0.9
+PREFIX = "icd."  # of the keys of what is added to a classifier
+LARGEST_HIDDEN = 1 << 14
+
+
+@dataclass(frozen=True)
+class IcdPlan:
+    """hidden: channels of fc6 and fc7 of its own."""
+
+    features: Features = "conv5"
+    structure: Structure = "c"
+    hidden: int = 1024
+
+
+class Branches(NamedTuple):
+    """What training reads, from one pass."""
+
+    logits: Tensor  # [B, C]
+    top: Tensor  # [B, D', h', w'] features that the linear layer reads
+    normal: Tensor  # [B, D, h, w] float32, batch-normalised features that directions are learned in
+    adapted: Tensor  # [B, C, h, w] float32, scores of the top-down branch
+
+
+class FeatureNorm(nn.Module):
+    """Batch normalisation without scale and offset, over positions that belong to photos.
+
+    No BatchNorm2d, since a training that lets those of the trunk rest means not this one.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+        """[B, D, h, w], inside [B, h, w] bool → float32 [B, D, h, w]."""
+        x = x.float()
+        mean, variance = self._measure(x, inside[:, None].float()) if self.training else (self.mean, self.variance)
+        return (x - mean[:, None, None]) / (variance[:, None, None] + self.epsilon).sqrt()
+
+    def _measure(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        count = inside.sum().clamp_min(1)
+        mean = (x * inside).sum((0, 2, 3)) / count
+        variance = ((x - mean[:, None, None]).square() * inside).sum((0, 2, 3)) / count
+        with torch.no_grad():
+            self.mean.lerp_(mean, self.momentum)
+            self.variance.lerp_(variance * count / (count - 1).clamp_min(1), self.momentum)
+        return mean, variance
+
+
+class Heads(nn.Module):
+    """All that ICD adds to a classifier.
+
+    positive, negative  [C] moving means of the CAM where the raw score has that sign: the larger one's is foreground
+    """
+
+    positive: Tensor
+    negative: Tensor
+
+    def __init__(self, plan: IcdPlan, classes: int, inputs: int, shared: int) -> None:
+        """inputs: channels of the features; shared: of the classifier's fc6 and fc7 together, for structure d."""
+        super().__init__()
+        self.plan = plan
+        self.norm = FeatureNorm(inputs)
+        self.directions = nn.Parameter(torch.empty(classes, inputs))
+        self.register_buffer("positive", torch.zeros(classes))
+        self.register_buffer("negative", torch.zeros(classes))
+        self.fc6: nn.Conv2d | None = None
+        if plan.structure in ("b", "c"):
+            self.fc6 = nn.Conv2d(inputs, plan.hidden, 3, padding=1)
+            self.fc7 = nn.Conv2d(plan.hidden, plan.hidden, 1)
+        read = {"a": inputs, "b": plan.hidden, "c": inputs + 2 * plan.hidden, "d": inputs + shared}
+        self.adapted = nn.Conv2d(read[plan.structure], classes, 1)
+        draw_weights(self)
+
+    def note_cams(self, sums: Tensor) -> None:
+        """Move the means by those of a batch: [3, C] of camkit.methods.icd.cam_sums. A class not seen stays."""
+        positive, negative, photos = sums
+        seen = photos > 0
+        for mean, total in ((self.positive, positive), (self.negative, negative)):
+            moved = SIGN_MOMENTUM * mean + (1 - SIGN_MOMENTUM) * total / photos.clamp_min(1)
+            mean.copy_(torch.where(seen, moved, mean))
+
+    def forward(self, levels: Levels, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """Batch-normalised features and adapted scores; inside [B, H, W] as in FeatureNorm, of any grid."""
+        features = chosen(levels, self.plan.features)
+        normal = self.norm(features, sample_at(inside, features.shape[-2:]))
+        return normal, self.adapted(self._read(features, normal, levels)).float()
+
+    def _read(self, features: Tensor, normal: Tensor, levels: Levels) -> Tensor:
+        if self.plan.structure == "a":
+            return normal
+        if self.plan.structure == "d":
+            return joined([normal, levels.fc6] if levels.fc7 is None else [normal, levels.fc6, levels.fc7])
+        assert self.fc6 is not None
+        fc6 = F.relu(self.fc6(features))
+        fc7 = F.relu(self.fc7(fc6))
+        return fc7 if self.plan.structure == "b" else joined([normal, fc6, fc7])
+
+
+class IcdNetwork(Network):
+    """A classifier as any other, and what camkit.methods.icd asks for besides."""
+
+    def __init__(self, classifier: Network, plan: IcdPlan) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.mean, self.std, self.pooling = classifier.mean, classifier.std, classifier.pooling
+        self.output_stride, self.channels_last = classifier.output_stride, classifier.channels_last
+        own = tuple((f"classifier.{front}", told) for front, told in classifier.published)
+        self.published = (*own, ("classifier.", ""), ("heads.", PREFIX))
+        device = classifier.weight.device
+        levels = levels_of_nothing(classifier)
+        shared = sum(level.shape[1] for level in (levels.fc6, levels.fc7) if level is not None)
+        inputs = chosen(levels, plan.features).shape[1]
+        self.heads = Heads(plan, classifier.num_classes, inputs, shared).to(device)
+
+    @property
+    def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
+        return self.classifier.head
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]:
+        return self.classifier.layers
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.classifier.features(x)
+
+    @property
+    def directions(self) -> Tensor:
+        return self.heads.directions
+
+    @property
+    def cam_means(self) -> tuple[Tensor, Tensor]:
+        """[C] each: the mean CAM where the raw score is positive, and where it is negative."""
+        return self.heads.positive, self.heads.negative
+
+    def branches(self, x: Tensor, inside: Tensor | None = None) -> Branches:
+        """[B, 3, H, W] normalised RGB; inside [B, H, W] bool: what belongs to photos, None: everything."""
+        levels = levels_of(self.classifier, x)
+        if inside is None:
+            inside = torch.ones(x.shape[0], *x.shape[-2:], dtype=torch.bool, device=x.device)
+        normal, adapted = self.heads(levels, inside)
+        return Branches(self.classifier.pool(levels.top), levels.top, normal, adapted)
+
+    def normal(self, x: Tensor) -> Tensor:
+        return self.branches(x).normal
+
+    def adapted(self, x: Tensor) -> Tensor:
+        return self.branches(x).adapted
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedIcd(LoadedClassifier):
+    """As a classifier, and what its network scores besides."""
+
+    network: IcdNetwork
+
+
+def load_icd(ckpt: Path | str, *, output_stride: int | None = None, for_inference: bool = True) -> LoadedIcd:
+    """Read a checkpoint of `camkit icd-train`; see camkit.models.checkpoint.load_classifier."""
+    ckpt = packaged(Path(ckpt))
+    tensors, own = read_tensors(ckpt)
+    if (own or {}).get("kind") != "icd":
+        raise CheckpointError(f"{ckpt}: is no ICD checkpoint; train one with camkit icd-train")
+    assert own is not None
+    loaded = load_classifier(ckpt, output_stride=output_stride, for_inference=for_inference)
+    try:
+        network = IcdNetwork(loaded.network, _checked_plan(ckpt, own.get("icd")))
+    except UsageError as error:
+        raise CheckpointError(f"{ckpt}: is damaged: {error}") from error
+    state = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
+    network.heads.load_state_dict(fitted(ckpt, "ICD", state, network.heads.state_dict()))
+    kept = {one.name: getattr(loaded, one.name) for one in fields(loaded)}
+    return LoadedIcd(**kept | {"network": network.eval(), "ignored": ()})
+
+
+def save_icd(path: Path, network: IcdNetwork, *, arch: str, **described: Any) -> None:
+    """Write the classifier and what ICD adds, as camkit.models.checkpoint.save_classifier does."""
+    save_classifier(path, network, arch=arch, kind="icd", settings=asdict(network.heads.plan), **described)
+
+
+def _checked_plan(path: Path, settings: Any) -> IcdPlan:
+    told = settings if isinstance(settings, dict) else {}
+    features, structure, hidden = told.get("features"), told.get("structure"), told.get("hidden")
+    named = features in get_args(Features) and structure in get_args(Structure)
+    if not named or type(hidden) is not int or not 0 < hidden <= LARGEST_HIDDEN:
+        raise CheckpointError(f"{path}: does not say soundly what its ICD branch is made of: {settings!r:.80}")
+    return IcdPlan(features, structure, hidden)  # type: ignore[arg-type] # checked above
+
+
+def fresh_hidden(classifier: Network) -> int:
+    """1,024 for networks as wide as published."""
+    first = next(module for module in classifier.modules() if isinstance(module, nn.Conv2d))
+    return 16 * first.out_channels
+
+
+def ready_for_icd(
+    classifier: Network, *, kept: bool, output_stride: int | None = None
+) -> tuple[Network, tuple[str, ...]]:
+    """A VGG16 gets ICD's fc6 and fc7, 3×3 and 1×1 of 1,024 channels, unless a trained linear layer reads its own.
+
+    Also the names of the modules that are fresh, of which the linear layer is one. Other networks stay as they are.
+
+    kept  the linear layer has been trained before
+    """
+    if not isinstance(classifier, VGG16) or _reads_layers_for_maps(classifier, kept):
+        return classifier, () if kept else ("head",)
+    hidden = fresh_hidden(classifier)
+    plan = VGGPlan(
+        num_classes=classifier.num_classes,
+        width=hidden // 16,
+        batch_norm=bool(classifier.conv_norm_pairs),
+        kernel=3,
+        hidden=(hidden, hidden),
+        bias=False,
+    )
+    narrow = VGG16(plan, output_stride)
+    narrow.trunk.load_state_dict(classifier.trunk.state_dict())
+    fresh = ("fc6", "fc7", "head")
+    for name in fresh:
+        draw_weights(narrow.get_submodule(name))
+    narrow.mean, narrow.std, narrow.pooling = classifier.mean, classifier.std, classifier.pooling
+    return narrow.to(classifier.weight.device), fresh
+
+
+def _reads_layers_for_maps(classifier: VGG16, kept: bool) -> bool:
+    return classifier.fc6 is not None and (kept or classifier.fc6.kernel_size[0] == 3)
+
+
+def draw_weights(module: nn.Module) -> None:
+    for weights in module.parameters():
+        nn.init.zeros_(weights) if weights.ndim == 1 else nn.init.normal_(weights, std=FRESH_DEVIATION)

@@ -1,0 +1,194 @@
+"""`camkit icd-train`: a classifier, and beside it directions that tell a class's foreground from its background."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camkit.data.reading import examples
+from camkit.errors import UsageError
+from camkit.pipeline.device import Device, choose_device
+from camkit.pipeline.output import Runtime
+from camkit.pipeline.select import Inputs, Selection, select
+from camkit.stages.classify_train import count, items_of
+from camkit.stages.judge import select_to_judge
+from camkit.stages.training import (
+    Start,
+    Trained,
+    TrainingPlace,
+    carry_out,
+    check_labels,
+    classes_to_learn,
+    provenance_of,
+    seen_size,
+    starting_network,
+    validation_of,
+)
+from camkit.store.provenance import sha256_file
+from camkit.store.reader import Reader, open_store
+from camkit.training.recipe import IcdRecipe, Recipe
+
+if TYPE_CHECKING:
+    from camkit.models.icd import IcdNetwork
+    from camkit.training.classify import Item
+    from camkit.training.folder import History
+    from camkit.training.loop import Job
+    from camkit.training.ranks import Ranks
+
+log = logging.getLogger("camkit")
+
+PAPER = IcdRecipe()
+
+
+def icd_train(
+    inputs: Inputs,
+    start: Start,
+    out: Path,
+    recipe: Recipe,
+    runtime: Runtime = Runtime(),
+    *,
+    icd: IcdRecipe = PAPER,
+    superpixels: Path | None = None,
+    validation: Inputs | None = None,
+    input_size: int | None = None,
+    overwrite: bool = False,
+    seconds_between_saves: float = 300.0,
+) -> Trained:
+    """Train a classifier together with ICD's two branches and write the checkpoint of the last epoch.
+
+    The best classifier is not the best discriminator: validation tells how the classifier fares, and chooses nothing.
+
+    superpixels  a store of those of the training photos; None: scores are not averaged
+    validation   photos to judge the classifier by after every epoch
+    input_size   longer side at which photos are to be seen later; None: as the recipe shows them
+    """
+    device = choose_device(runtime.device, runtime.precision)
+    classes = classes_to_learn(inputs)
+    training = select(inputs, classes)
+    judged = select_to_judge(validation, classes) if validation is not None else None
+    photos = items_of(training, None)
+    check_labels(photos, classes)
+    _check_single_classes(photos, classes)
+    log.info("training on %s", count(training, photos, judged))
+    with nullcontext() if superpixels is None else open_store(superpixels) as store:
+        if store is not None:
+            _check_superpixels(store, photos)
+        run = provenance_of(
+            "icd-train", start, recipe, device, training, judged, input_size,
+            **asdict(icd), superpixels=None if superpixels is None else sha256_file(superpixels),
+        )  # fmt: skip
+        plan = _Training(start, classes, photos, store, judged, recipe, icd, device, runtime, run, input_size)
+        place = TrainingPlace(out, start, overwrite, seconds_between_saves)
+        return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos))
+
+
+def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> None:
+    alone = {item.present[0] for item in photos if len(item.present) == 1}
+    if not alone:
+        raise UsageError(
+            f"none of the {len(photos)} training photos has a single class; directions are learned from such photos"
+        )
+    mixed = sorted({c for item in photos for c in item.present} - alone)
+    if mixed:
+        names = examples([classes[c] for c in mixed])
+        log.warning("no training photo has %s alone: no direction can be learned for that", names)
+
+
+def _check_superpixels(store: Reader, photos: Sequence[Item]) -> None:
+    path = ", ".join(map(str, store.paths))
+    if store.header.kind != "superpixels":
+        raise UsageError(f"{path} holds {store.header.kind}; --superpixels takes what camkit superpixels writes")
+    missing = [item.id for item in photos if item.id not in store]
+    if missing:
+        raise UsageError(
+            f"{path} has no superpixels of {len(missing)} of {len(photos)} training photos: {examples(missing)}\n"
+            "make them of the same photos: camkit superpixels"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """All that a job is made of, apart from the ranks that share it."""
+
+    start: Start
+    classes: tuple[str, ...]
+    photos: Sequence[Item]
+    store: Reader | None
+    judged: Selection | None
+    recipe: Recipe
+    icd: IcdRecipe
+    device: Device
+    runtime: Runtime
+    run: Mapping[str, Any]
+    input_size: int | None
+
+    def job(self, ranks: Ranks) -> Job:
+        from camkit.models.classifier import trains_channels_last
+        from camkit.training import icd
+        from camkit.training.classify import mean_colour
+        from camkit.training.loop import Job
+
+        network, arch, fresh = self.network()
+        fill, seen = mean_colour(network.mean), self.input_size or seen_size(self.recipe)
+        order = trains_channels_last(network)
+        augmentation = self.recipe.augmentation
+        title = f"{arch} with ICD, {len(self.classes)} classes, {len(self.photos)} training photos: classification"
+        return Job(
+            network=network,
+            fresh=fresh,
+            items=icd.IcdItems(self.photos, self.store),
+            load=partial(icd.load_sample, augmentation=augmentation, num_classes=len(self.classes), fill=fill),
+            collate=partial(icd.collate, device=self.device, fill=fill, channels_last=order),
+            losses=partial(icd.losses, recipe=self.icd, with_superpixels=self.store is not None, ranks=ranks),
+            validate=validation_of(self.judged, seen, self.device, ranks, self.runtime),
+            best_by=None,
+            save=partial(_save_epoch, arch=arch, classes=self.classes, input_size=seen, provenance=self.run),
+            draw=partial(_draw_classification, title=title),
+        )
+
+    def network(self) -> tuple[IcdNetwork, str, list[str]]:
+        """On its device, with its architecture and the names of what starts from nothing."""
+        import torch
+
+        from camkit.models.classifier import trains_channels_last
+        from camkit.models.icd import IcdNetwork, IcdPlan, fresh_hidden, ready_for_icd
+
+        trunk, arch, kept = starting_network(self.start, self.classes, self.recipe, self.device)
+        trunk, fresh = ready_for_icd(trunk, kept=kept, output_stride=self.start.output_stride)
+        if self.start.init is not None and len(fresh) > 1:
+            log.info("made anew for ICD: %s", ", ".join(fresh))
+        plan = IcdPlan(self.icd.features, self.icd.structure, self.icd.hidden or fresh_hidden(trunk))
+        network = IcdNetwork(trunk, plan)
+        if trains_channels_last(network):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
+        return network, arch, ["heads", *(f"classifier.{name}" for name in fresh)]
+
+
+def _draw_classification(rows: History, path: Path, *, title: str) -> None:
+    """The sum of all losses says little, as one of them has no lower bound."""
+    from camkit.view.learning_curve import draw_learning_curve
+
+    draw_learning_curve([{**row, "loss": row["loss_classification"]} for row in rows], path, title=title)
+
+
+def _save_epoch(
+    network: IcdNetwork,
+    figures: Mapping[str, Any],
+    path: Path,
+    *,
+    arch: str,
+    classes: Sequence[str],
+    input_size: int | None,
+    provenance: Mapping[str, Any],
+) -> None:
+    from camkit.models.icd import save_icd
+
+    save_icd(
+        path, network, arch=arch, classes=classes, mean=network.mean, std=network.std, input_size=input_size,
+        output_stride=network.output_stride, extra={"figures": dict(figures), "provenance": provenance},
+    )  # fmt: skip

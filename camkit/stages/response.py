@@ -1,0 +1,77 @@
+"""Which response map InferCam asks: CAM, or the maps of another method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from camkit.errors import UsageError
+from camkit.pipeline.device import Device
+from camkit.stages.dcsm import response_of
+from camkit.stages.icd_apply import load_icd_network
+from camkit.stages.network import Network
+from camkit.stages.prototypes import directions_of, open_prototypes
+
+if TYPE_CHECKING:
+    from camkit.methods.response import ResponseMap
+    from camkit.models.classifier import LoadedClassifier
+
+Response = Literal["cam", "lpcam", "dcsm", "icd"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to make the response map of a classifier.
+
+    parents   the histories of the stores it needs
+    on_cells  its grid is that of the features
+    load      reads a network that is more than a classifier
+    """
+
+    of: Callable[[LoadedClassifier], ResponseMap]
+    parents: Sequence[Mapping[str, Any]] = ()
+    on_cells: bool = True
+    load: Callable[[Network, Device], LoadedClassifier] | None = None
+
+
+@contextmanager
+def asked_response(name: Response, prototypes: Path | str | None) -> Iterator[Asked]:
+    if prototypes is not None and name != "lpcam":
+        raise UsageError(f"--prototypes is for --response lpcam, not for {name}")
+    if name == "lpcam":
+        with open_prototypes(prototypes) as (store, history):
+
+            def lpcam_of(loaded: LoadedClassifier) -> ResponseMap:
+                from camkit.methods.lpcam import lpcam
+
+                return partial(lpcam, classifier=loaded.network, directions=directions_of(store, loaded))
+
+            yield Asked(lpcam_of, [history])
+    elif name == "dcsm":
+        yield Asked(response_of, on_cells=False)
+    elif name == "icd":
+        yield Asked(icd_of, load=load_icd_network)
+    elif name == "cam":
+        yield Asked(cam_of)
+    else:
+        raise UsageError(f"--response {name} is not known; known are {', '.join(get_args(Response))}")
+
+
+def icd_of(loaded: LoadedClassifier) -> ResponseMap:
+    """The positive part of its final scores."""
+    from camkit.methods.icd import top_down_scores
+    from camkit.methods.icd_response import positive_scores
+    from camkit.models.icd import IcdNetwork
+
+    assert isinstance(loaded.network, IcdNetwork)
+    return partial(positive_scores, scorer=partial(top_down_scores, network=loaded.network))
+
+
+def cam_of(loaded: LoadedClassifier) -> ResponseMap:
+    from camkit.methods.cam import cam
+
+    return partial(cam, classifier=loaded.network)

@@ -1,0 +1,247 @@
+"""What all trainings share: what they start from and learn, how a run is told from another, and its course."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camkit.data.classes import VOC_CLASSES, read_classes
+from camkit.data.images import find_images
+from camkit.data.labels import classes_of_labels
+from camkit.data.reading import examples
+from camkit.errors import LabelError, UsageError
+from camkit.pipeline.device import Device
+from camkit.pipeline.output import Runtime, Summary
+from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.select import Inputs, Selection, is_hdf5
+from camkit.stages.judge import judge
+from camkit.store.provenance import sha256_file, stage
+from camkit.training.recipe import Recipe, check_recipe, preset
+
+if TYPE_CHECKING:
+    from camkit.models.classifier import Network
+    from camkit.training.classify import Item
+    from camkit.training.folder import History, TrainingFolder
+    from camkit.training.loop import Job
+    from camkit.training.ranks import Ranks
+
+log = logging.getLogger("camkit")
+
+NO_LABELS = "training needs image-level labels: give --labels, or a VOC root with annotations or masks"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training starts from.
+
+    init   a checkpoint whose weights are taken; its classifier too, if it has the same classes
+    arch   without `init`: the architecture, its weights drawn at random
+    width  without `init`: channels of the first convolution
+    """
+
+    init: Path | None = None
+    arch: str | None = None
+    width: int | None = None
+    output_stride: int | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it. `history`: one row per epoch; `best`: that of the epoch that is kept, None: done before."""
+
+    summary: Summary
+    history: History
+    best: Mapping[str, float | None] | None
+
+
+@dataclass(frozen=True)
+class TrainingPlace:
+    """Where the result goes, what it must not replace, and how often the state is kept."""
+
+    out: Path
+    start: Start
+    overwrite: bool
+    seconds_between_saves: float
+
+
+def recipe_of(name: str | None, start: Start, changes: Mapping[str, Any]) -> Recipe:
+    """The preset (None: `finetune` with starting weights, else `scratch`) with some of its numbers changed.
+
+    changes  by the names of Recipe's and Augmentation's fields
+    """
+    recipe = preset(name or ("finetune" if start.init else "scratch"))
+    own = {one.name for one in fields(Recipe)}
+    augmentation = {key: value for key, value in changes.items() if key not in own}
+    sized = augmentation.keys() & {"resize", "scale_range"}
+    if sized and recipe.augmentation.long_side is not None and "long_side" not in augmentation:
+        augmentation["long_side"] = None
+    if "long_side" in augmentation and not sized:
+        augmentation |= {"resize": None, "scale_range": (1.0, 1.0)}
+    recipe = replace(
+        recipe,
+        **{key: value for key, value in changes.items() if key in own},
+        augmentation=replace(recipe.augmentation, **augmentation),
+    )
+    check_recipe(recipe)
+    return recipe
+
+
+def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
+    """The user's, those of a `classes.txt` in the root, VOC's 20 for a VOC root with some of them, else the labels'."""
+    if inputs.classes is not None:
+        return read_classes(inputs.classes)
+    beside = inputs.images / "classes.txt"
+    if beside.is_file():
+        return read_classes(str(beside))
+    images = find_images(inputs.images)
+    source = inputs.labels or (images.voc.annotations if images.voc else None)
+    names = None if source is None or is_hdf5(source) else classes_of_labels(source)
+    if images.voc is not None and (names is None or set(names) <= set(VOC_CLASSES)):
+        return VOC_CLASSES
+    if source is None:
+        raise LabelError(NO_LABELS)
+    if names is None:
+        raise LabelError("the labels hold no class names: give them with --classes, one a line (or voc, or coco)")
+    return names
+
+
+def _check_init(start: Start, folder: TrainingFolder) -> None:
+    """UsageError if the result would replace what it starts from."""
+    if start.init is None or not start.init.exists():
+        return
+    for result in folder.results.values():
+        if result.exists() and result.samefile(start.init):
+            raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
+
+
+def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
+    seen = {c for item in items for c in item.present}
+    if not seen:
+        raise LabelError(f"none of the {len(items)} training photos has any of the classes {examples(classes)}")
+    absent = [name for c, name in enumerate(classes) if c not in seen]
+    if absent:
+        log.warning("no training photo has %s: nothing can be learned about them", ", ".join(absent))
+    if len(items) == 1:
+        log.warning("a single training photo: the network will know it by heart, and nothing else")
+
+
+def carry_out(
+    job_of: Callable[[Ranks], Job],
+    run: Mapping[str, Any],
+    recipe: Recipe,
+    place: TrainingPlace,
+    device: Device,
+    runtime: Runtime,
+    *,
+    photos: int,
+) -> Trained:
+    """Train to the end, unless that was done before; continue where this very run was interrupted."""
+    from camkit.training.folder import TrainingFolder
+    from camkit.training.loop import State, train
+    from camkit.training.ranks import ranks_of_environment
+
+    folder = TrainingFolder(place.out)
+    _check_init(place.start, folder)
+    if folder.is_finished(run, overwrite=place.overwrite):
+        folder.remove_leftovers(run)
+        return Trained(Summary(photos, already=photos), [], None)
+    started = time.monotonic()
+    with ranks_of_environment(device) as ranks:
+        job = job_of(ranks)
+        if ranks.first:
+            folder.begin(run, overwrite=place.overwrite)
+        ranks.wait()
+        try:
+            state: State = train(
+                job, recipe, folder, device, ranks,
+                workers=runtime.workers, stop_on_error=runtime.on_error == "stop",
+                seconds_between_saves=place.seconds_between_saves,
+            )  # fmt: skip
+        finally:
+            folder.release()
+    summary = Summary(photos, failures=state.failures, seconds=time.monotonic() - started)
+    return Trained(summary, state.history, state.best(job.best_by))
+
+
+def provenance_of(
+    command: str,
+    start: Start,
+    recipe: Recipe,
+    device: Device,
+    training: Selection,
+    judged: Selection | None,
+    input_size: int | None,
+    **more: Any,
+) -> dict[str, Any]:
+    """more: what only this command has."""
+    from camkit.models.checkpoint import packaged
+
+    numbers = asdict(recipe)
+    parameters = {
+        **numbers.pop("augmentation"),
+        **numbers,
+        "arch": start.arch,
+        "width": start.width,
+        "output_stride": start.output_stride,
+        "input_size": input_size,
+        "precision": device.precision,
+        "val": None if judged is None else {**judged.describe(), "labels": None},  # they may be named otherwise
+        "classes": list(training.classes),
+        **more,
+    }
+    checkpoint = None
+    if start.init is not None:
+        path = packaged(start.init)
+        checkpoint = {"name": path.name, "sha256": sha256_file(path)}
+    return stage(command, parameters, checkpoint=checkpoint, selection=training.describe())
+
+
+def starting_network(
+    start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
+) -> tuple[Network, str, bool]:
+    """The network to train, on its device, its architecture, and whether its classifier has been trained before."""
+    import torch
+
+    from camkit.models.checkpoint import load_start
+    from camkit.models.classifier import trains_channels_last
+    from camkit.models.zoo import build
+
+    torch.manual_seed(recipe.seed)
+    kept = False
+    if start.init is not None:
+        if start.width is not None:
+            raise UsageError("--width is for networks that start from nothing; --init brings its own")
+        network, arch, kept = load_start(start.init, classes, arch=start.arch, output_stride=start.output_stride)
+        log.info("starting from %s: %s, its classifier %s", start.init, arch, "too" if kept else "made anew")
+    elif start.arch is not None:
+        arch = start.arch
+        network = build(arch, len(classes), width=start.width, output_stride=start.output_stride)
+    else:
+        raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
+    network.pooling = recipe.pooling
+    network.to(device.torch_device)
+    if trains_channels_last(network):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
+    return network, arch, kept
+
+
+def seen_size(recipe: Recipe) -> int | None:
+    """The longer side at which the recipe shows photos on average; None: their own."""
+    augmentation = recipe.augmentation
+    if augmentation.long_side is not None:
+        return round(sum(augmentation.long_side) / 2)
+    return augmentation.resize
+
+
+def validation_of(
+    judged: Selection | None, input_size: int | None, device: Device, ranks: Ranks, runtime: Runtime
+) -> Callable[[Any], Mapping[str, float]] | None:
+    if judged is None:
+        return None
+    view = ViewSize.parse(None, input_size)
+    return partial(judge, selection=judged, view=view, device=device, ranks=ranks, runtime=runtime)

@@ -1,0 +1,134 @@
+"""What training ICD adds to the loop: superpixels warped like their photo, and the losses of equation 13."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from camkit.errors import CamkitError, StoreError
+from camkit.methods import icd
+from camkit.methods.response import network_input
+from camkit.models.icd import IcdNetwork
+from camkit.models.levels import on_grid, sample_at
+from camkit.pipeline.device import Device
+from camkit.pipeline.load import Failure
+from camkit.store.reader import Reader
+from camkit.training import classify
+from camkit.training.augment import draw_geometry, jitter_colours
+from camkit.training.classify import Item
+from camkit.training.ranks import Ranks
+from camkit.training.recipe import Augmentation, IcdRecipe
+
+OUTSIDE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class IcdItem:
+    """superpixels: [H, W]; None: the training has none."""
+
+    photo: Item
+    superpixels: np.ndarray | Failure | None
+
+
+@dataclass(frozen=True, eq=False)
+class IcdItems(Sequence[IcdItem]):
+    """Photos with their superpixels, which are read when they are asked for: memory would not hold all."""
+
+    photos: Sequence[Item]
+    store: Reader | None
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, number: int) -> IcdItem:  # type: ignore[override] # the loop takes no slices
+        photo = self.photos[number]
+        if self.store is None:
+            return IcdItem(photo, None)
+        try:
+            return IcdItem(photo, self.store.read(photo.id).values)
+        except CamkitError as error:
+            return IcdItem(photo, Failure(photo.id, error))
+
+
+class Sample(NamedTuple):
+    seen: classify.Sample
+    superpixels: np.ndarray  # [h, w] int32, OUTSIDE where the crop was filled up; all 0 inside if there are none
+
+
+class Batch(NamedTuple):
+    seen: classify.Batch
+    superpixels: Tensor  # [B, H, W] int64 as above
+
+
+def load_sample(
+    item: IcdItem, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int, fill: tuple[int, int, int]
+) -> Sample | Failure:
+    photo, superpixels = classify.read_photo(item.photo), item.superpixels
+    if isinstance(photo, Failure):
+        return photo
+    if isinstance(superpixels, Failure):
+        return superpixels
+    size = (photo.shape[0], photo.shape[1])
+    if superpixels is None:
+        superpixels = np.zeros(size, np.int32)
+    if superpixels.shape != size:
+        return Failure(item.photo.id, _other_size(item.photo, size, superpixels.shape))
+    geometry = draw_geometry(size, augmentation, rng)
+    regions = geometry.warp(superpixels.astype(np.int32), fill=OUTSIDE, nearest=True)
+    photo = jitter_colours(geometry.warp(photo, fill=fill), augmentation.jitter, rng)
+    return Sample(classify.Sample(photo, classify.target_of(item.photo, num_classes)), regions)
+
+
+def _other_size(photo: Item, size: tuple[int, ...], found: tuple[int, ...]) -> StoreError:
+    return StoreError(
+        f"{photo.path} is {size[1]}x{size[0]}, but --superpixels has those of a photo of {found[1]}x{found[0]}"
+    )
+
+
+def collate(
+    samples: Sequence[Sample], *, device: Device, fill: tuple[int, int, int], channels_last: bool = False
+) -> Batch:
+    seen = classify.collate([one.seen for one in samples], device=device, fill=fill, channels_last=channels_last)
+    regions = np.full((len(samples), *seen.images.shape[-2:]), OUTSIDE, np.int64)
+    for canvas, one in zip(regions, samples, strict=True):
+        canvas[: one.superpixels.shape[0], : one.superpixels.shape[1]] = one.superpixels
+    return Batch(seen, torch.from_numpy(regions).to(device.torch_device))
+
+
+def losses(
+    network: nn.Module, batch: Batch, epochs_done: float, *, recipe: IcdRecipe, with_superpixels: bool, ranks: Ranks
+) -> dict[str, Tensor]:
+    """Equation 13. The bottom-up loss reaches the directions alone, the top-down loss its own branch and the trunk."""
+    assert isinstance(network, IcdNetwork)
+    branches = network.branches(network_input(batch.seen.images, network), batch.superpixels != OUTSIDE)
+    # detached: the features are to learn from the top-down loss alone
+    raw = icd.project(branches.normal.detach(), icd.unit_directions(network.directions))
+    superpixels = sample_at(batch.superpixels, raw.shape[-2:])
+    present, inside = batch.seen.targets > 0, superpixels != OUTSIDE
+    with torch.no_grad():
+        cams = icd.project(branches.top, network.weight).relu().float()
+        sums = icd.cam_sums(raw, on_grid(cams, raw.shape[-2:]), present, inside)
+        network.heads.note_cams(ranks.total(sums))
+        refined = raw * icd.signs(*network.cam_means)[:, None, None]
+        if with_superpixels:
+            refined = icd.average_in_superpixels(refined, superpixels, recipe.superpixel_vote)
+        refined = icd.one_class_each(refined, present)
+    bottom_up = icd.bottom_up_losses(raw, present, inside, recipe.bottom_up)
+    top_down = icd.top_down_losses(branches.adapted, refined, present, inside, recipe.ignore_band)
+    return {
+        "classification": classify.classification_loss(branches.logits, batch.seen),
+        "bottom_up": recipe.bottom_up_weight * _mean_of_single(bottom_up, icd.has_one_class(present), ranks),
+        "top_down": icd.top_down_weight(epochs_done, recipe.top_down_warmup) * top_down.mean(),
+    }
+
+
+def _mean_of_single(losses: Tensor, single: Tensor, ranks: Ranks) -> Tensor:
+    """Mean over the photos with one class, of the shares of all ranks; 0 where there is none. [B], [B] bool."""
+    photos, everything = ranks.total(torch.stack([single, torch.ones_like(single)]).sum(1)).tolist()
+    # the loop weights a rank's loss by its photos, of whatever classes
+    return (losses * single).sum() * everything / (max(1, photos) * len(single))
