@@ -21,9 +21,12 @@ ResponseMap = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 def network_input(images: torch.Tensor, classifier: Classifier) -> torch.Tensor:
     """RGB in [0, 255] to what the network was trained on: (x / 255 − mean) / std."""
-    mean = images.new_tensor(classifier.mean).view(3, 1, 1) * 255
-    std = images.new_tensor(classifier.std).view(3, 1, 1) * 255
-    return (images - mean) / std
+    return normalised(images, classifier.mean, classifier.std)
+
+
+def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """[…, 3, H, W] in [0, 255] by the mean and standard deviation of RGB in [0, 1]."""
+    return (images - images.new_tensor(mean).view(3, 1, 1) * 255) / (images.new_tensor(std).view(3, 1, 1) * 255)
 
 
 def scale_pyramid(images: torch.Tensor, scales: Sequence[float]) -> Iterable[torch.Tensor]:

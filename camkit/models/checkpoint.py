@@ -75,7 +75,7 @@ def load_classifier(
         std=network.std,
         input_size=description.get("input_size"),
         path=ckpt,
-        sha256=_digest(ckpt),
+        sha256=digest_of(ckpt),
         output_stride=network.output_stride,
         ignored=ignored,
         pooling=network.pooling,
@@ -133,7 +133,7 @@ def _load_users(ckpt: Path, model: str, tensors: State) -> LoadedClassifier:
         std=network.std,
         input_size=None,
         path=ckpt,
-        sha256=_digest(ckpt),
+        sha256=digest_of(ckpt),
         output_stride=None,
     )
 
@@ -143,12 +143,12 @@ def _recognise(path: Path, tensors: State, arch: str | None) -> tuple[str, State
     if arch is not None:
         wanted = zoo.architecture(arch)
         state = _under_own_keys(tensors, wanted)
-        if state is not None and wanted.fits(_shapes(state)):
+        if state is not None and wanted.fits(shapes_of(state)):
             return arch, state
-        found = _find(tensors)
+        found = find_network(tensors)
         holds = f"holds {found[0]}" if found else f"has keys like {examples(tensors)}"
         raise CheckpointError(f"{path}: is not {arch}: it {holds}\nleave --arch out to let camkit find out")
-    found = _find(tensors)
+    found = find_network(tensors)
     if found:
         return found
     what = _other_network(tensors) or "no network camkit knows"
@@ -159,10 +159,11 @@ def _recognise(path: Path, tensors: State, arch: str | None) -> tuple[str, State
     )
 
 
-def _find(tensors: State) -> tuple[str, State] | None:
+def find_network(tensors: State) -> tuple[str, State] | None:
+    """The architecture of the trunk, and the tensors under the network's own keys."""
     for known in zoo.ARCHITECTURES.values():
         state = _under_own_keys(tensors, known)
-        name = zoo.detect(_shapes(state)) if state is not None else None
+        name = zoo.detect(shapes_of(state)) if state is not None else None
         if state is not None and name is not None:
             return name, state
     return None
@@ -181,7 +182,7 @@ def _assemble(path: Path, name: str, state: State, output_stride: int | None) ->
         told = f"is {what}, not a classifier" if what else f"has the trunk of {name} but no classifier"
         heads = " or ".join(f"{title}.weight" for title in zoo.architecture(name).heads)
         raise CheckpointError(f"{path}: {told}: no {heads} of shape [classes, channels]")
-    hollow = [key for key, shape in _shapes(state).items() if 0 in shape]
+    hollow = [key for key, shape in shapes_of(state).items() if 0 in shape]
     if hollow:
         raise CheckpointError(f"{path}: {examples(hollow)} hold no numbers; no {name} is like that")
     network = _empty_network(path, name, state, output_stride)
@@ -196,7 +197,7 @@ def _assemble(path: Path, name: str, state: State, output_stride: int | None) ->
 def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> Network:
     try:
         with torch.device("meta"):
-            return zoo.architecture(name).from_shapes(_shapes(state), output_stride)
+            return zoo.architecture(name).from_shapes(shapes_of(state), output_stride)
     except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError, TypeError) as error:
         raise CheckpointError(f"{path}: its shapes make no {name}: {error}".splitlines()[0]) from error
 
@@ -258,11 +259,11 @@ def _other_network(tensors: State) -> str | None:
     return None
 
 
-def _shapes(tensors: State) -> dict[str, tuple[int, ...]]:
+def shapes_of(tensors: State) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -121,6 +121,13 @@ class ResNet(Network):
             x = stage(x)
         return x
 
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """What the stem and each of the stages give."""
+        found = [self.maxpool(self.relu(self.bn1(self.conv1(x))))]
+        for stage in self.layers.values():
+            found.append(stage(found[-1]))
+        return found
+
 
 def adapt(state: State) -> State:
     """Published keys → the network's own: the linear layer is `head`."""

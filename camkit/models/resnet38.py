@@ -106,6 +106,17 @@ class ResNet38(Network):
             x = self.get_submodule(name)(x)
         return self.relu(self.bn7(x))
 
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """What enters the convolutions of the last stages, and the features, all at stride 8."""
+        found = []
+        x = self.conv1a(x)
+        for name in BLOCKS:
+            block = self.get_submodule(name)
+            if name in ("b5", "b6"):
+                found.append(self.relu(block.get_submodule("bn_branch2a")(x)))
+            x = block(x)
+        return [*found, self.relu(self.bn7(x))]
+
 
 def adapt(state: State) -> State:
     """Published keys → the network's own. SEAM's classifier has a row for the background first: left out."""

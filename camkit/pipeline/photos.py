@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from camkit.data.images import image_size, read_image
 from camkit.defaults import LARGEST_SIDE
@@ -38,6 +39,12 @@ class ViewSize:
             raise UsageError(f"--resize {resize}: give the longer side in pixels, or native")
         return cls(int(resize))
 
+    def longest_side(self, path: Path) -> int | None:
+        """At which size to read this photo; None: its own."""
+        if self.shrink_only and self.longest is not None and max(image_size(path)) <= self.longest:
+            return None
+        return self.longest
+
     def __str__(self) -> str:
         if self.longest is None:
             return "native"
@@ -60,11 +67,8 @@ def load_photos(
 
 def load_photo(id: str, selection: Selection, view: ViewSize) -> Record | Failure:
     path = selection.images.paths[id]
-    longest = view.longest
     try:
-        if view.shrink_only and longest is not None and max(image_size(path)) <= longest:
-            longest = None
-        image, size = read_image(path, longest)
+        image, size = read_image(path, view.longest_side(path))
     except CamkitError as error:
         return Failure(id, error)
     return Record(id, size, image=image, classes=selection.classes_of(id))

@@ -21,6 +21,7 @@ from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Shard, shard_of_environment
 from camkit.pipeline.upstream import (
     Sources,
@@ -39,6 +40,8 @@ from camkit.store.schema import Header, shard_ids
 from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
+
+NATIVE = ViewSize(None)
 
 
 def crf(
@@ -194,11 +197,12 @@ def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
     return present[present > 0].astype(np.int64) - 1
 
 
-def read_photo(activation: Activation, photos: ImageSet) -> np.ndarray:
+def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE) -> np.ndarray:
+    """The photo [h, w, 3] uint8 that a store's activation is about, at the size it is to be seen."""
     if activation.id not in photos.paths:
         raise InputError(f"there is no photo of it in {photos.root}; give --images a folder that has it")
     path = photos.paths[activation.id]
-    image, size = read_image(path)
+    image, size = read_image(path, view.longest_side(path))
     if size != tuple(activation.size):
         raise ImageError(
             f"{path} is {size[1]}x{size[0]}, but the store is about {activation.size[1]}x{activation.size[0]} pixels; "

@@ -123,6 +123,33 @@ def resnet38(classes: int, width: int = 64) -> Shapes:
     return shapes | batch_norm("bn7", before) | {"fc8.weight": (classes, before, 1, 1)}
 
 
+def affinitynet(trunk: str = "resnet38", width: int = 64) -> Shapes:
+    """AffinityNet on one of two trunks, without a classifier; its embedding does not grow with the trunk's width."""
+    if trunk == "resnet38":
+        shapes, inputs = resnet38(1, width), (8, 16, 64)
+        del shapes["fc8.weight"]
+    else:
+        shapes, inputs = resnet_trunk((3, 4, 6, 3), bottleneck=True, width=width), (8, 16, 32)
+    branches = {
+        f"f8_{level}.weight": (outputs, units * width, 1, 1)
+        for level, units, outputs in zip((3, 4, 5), inputs, (64, 128, 256), strict=True)
+    }
+    return shapes | branches | {"f9.weight": (448, 448, 1, 1)}
+
+
+def irn(width: int = 64) -> Shapes:
+    """IRN with both of its branches: class boundaries, and displacements (the first layers of them)."""
+    shapes = resnet_trunk((3, 4, 6, 3), bottleneck=True, width=width, prefix="resnet50.")
+    shapes |= {alias: shapes[key] for alias, key in irn_aliases(shapes).items() if key in shapes}
+    for number, units in enumerate((1, 4, 8, 16, 32), start=1):
+        shapes[f"fc_edge{number}.0.weight"] = (32, units * width, 1, 1)
+        shapes |= {f"fc_edge{number}.1.weight": (32,), f"fc_edge{number}.1.bias": (32,)}
+        shapes |= {f"edge_layers.{number - 1}.0.weight": (32, units * width, 1, 1)}
+        shapes |= {f"fc_dp{number}.0.weight": (64, units * width, 1, 1)}
+    shapes |= {"fc_edge6.weight": (1, 160, 1, 1), "fc_edge6.bias": (1,)}
+    return shapes | {"mean_shift.running_mean": (2,), "path_indices0": (4, 2, 100)}
+
+
 def vgg16_trunk(width: int = 64, *, norm: bool = False) -> Shapes:
     shapes: Shapes = {}
     before = 3

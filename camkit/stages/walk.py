@@ -1,0 +1,252 @@
+"""`camkit refine walk`: maps and probabilities spread by random walks between pixels that belong together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camkit.data.images import ImageSet
+from camkit.errors import CamkitError, UsageError
+from camkit.evaluate.resize import upsample
+from camkit.methods.crf.unary import with_background
+from camkit.methods.seeds import mask_of_probs
+from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
+from camkit.pipeline.device import Device, choose_device, inference
+from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.upstream import (
+    Sources,
+    find_photos,
+    history_of,
+    name_of_input,
+    open_input,
+    paths_of,
+    stored_records,
+)
+from camkit.stages.crf import read_photo
+from camkit.stages.maps import Grid
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader
+from camkit.store.schema import Header, shard_ids
+from camkit.types import Activation, Record, Size, no_classes
+
+if TYPE_CHECKING:
+    import torch
+
+    from camkit.models.affinity import LoadedAffinity
+
+log = logging.getLogger("camkit")
+
+SMALLEST = np.finfo(np.float32).tiny
+
+
+def refine_walk(
+    sources: Sources,
+    output: Output,
+    runtime: Runtime = Runtime(),
+    *,
+    affinity: Affinity,
+    ckpt: Path | str | None = None,
+    preset: Preset = "paper",
+    changes: Mapping[str, Any] = NO_CHANGES,
+    masks: bool = False,
+    images: Path | str | None = None,
+    resize: str | None = None,
+    size: str | None = None,
+    shard: Shard | None = None,
+) -> Summary:
+    """Random walks over every image of a maps or probs store: a probs store, or one of masks.
+
+    ckpt     of AffinityNet or IRN
+    preset   paper or published, with the `changes` of `settings_of`
+    images   where the photos are; None: where the store's were
+    resize   longer side of the photo as it is seen: N, `native`, or None: native up to 1,000 px
+    size     resolution of the probs: `full`, or a stride in pixels; None: 4
+    """
+    paths = paths_of(sources)
+    settings = settings_of(affinity, preset, changes)
+    _check(paths, output, affinity, ckpt, masks, size)
+    device = choose_device(runtime.device, runtime.precision)
+    loaded = _load(affinity, ckpt, device)
+    with open_input(paths) as store:
+        name = name_of_input(paths)
+        settings = settings_for(settings, store.header.kind, affinity, changes, name)
+        photos = find_photos(store, images, name)
+        view = ViewSize.parse(resize)
+        grid = Grid.parse(size or "4")
+        parameters = {
+            "affinity": affinity,
+            **{name: value for name, value in asdict(settings).items() if value is not None},
+            "resize": str(view),
+            "precision": device.precision,
+            **({"masks": True} if masks else _parameters(grid, output)),
+        }
+        header = _header(store, photos, parameters, loaded)
+        if store.failures:
+            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
+        step = partial(
+            walks_of_batch, loaded=loaded, settings=settings, device=device,
+            finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
+        )  # fmt: skip
+        shard = shard or shard_of_environment()
+        with open_output(output, header, store.ids, shard) as sink:
+            return write_activations(
+                sink,
+                shard_ids(store.ids, shard),
+                partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers),
+                step,
+                description="refine walk",
+                runtime=runtime,
+            )
+
+
+def _check(
+    paths: Sequence[Path], output: Output, affinity: Affinity, ckpt: Path | str | None, masks: bool, size: str | None
+) -> None:
+    if affinity == "colour" and ckpt is not None:
+        raise UsageError("--affinity colour needs no network: leave out --ckpt")
+    if affinity != "colour" and ckpt is None:
+        raise UsageError(f"--affinity {affinity} needs a network: give --ckpt, or take --affinity colour")
+    if masks and size is not None:
+        raise UsageError("--size is for probs; masks are as large as the photo")
+    if masks and output.dtype is not None:
+        raise UsageError("--dtype is for probs; masks are whole numbers")
+    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
+    if out is not None and out.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"{out} is both input and output; choose another --out")
+
+
+def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> LoadedAffinity | None:
+    if affinity == "colour" or ckpt is None:
+        return None
+    from camkit.models.affinity import load_affinity
+
+    loaded = load_affinity(Path(ckpt), affinity)
+    loaded.network.to(device.torch_device)
+    return loaded
+
+
+def _parameters(grid: Grid, output: Output) -> dict[str, Any]:
+    return {"size": "full" if grid.stride == 1 else str(grid.stride), "dtype": output.dtype or "float16"}
+
+
+def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], loaded: LoadedAffinity | None) -> Header:
+    root = str(photos.root.resolve())
+    network = {"name": loaded.path.name, "sha256": loaded.sha256, "arch": loaded.arch} if loaded else None
+    return Header(
+        kind="masks" if "masks" in parameters else "probs",
+        classes=store.header.classes,
+        image_root=root,
+        provenance=stage(
+            "refine walk", parameters, checkpoint=network, selection={"images": root}, parents=[history_of(store)]
+        ),
+    )
+
+
+def records_with_photos(
+    ids: Sequence[str], store: Reader, photos: ImageSet, view: ViewSize, workers: int
+) -> Iterator[Record | Failure]:
+    return load_ahead(stored_records(ids, store), partial(_with_photo, photos=photos, view=view), workers=workers)
+
+
+def _with_photo(record: Record | Failure, photos: ImageSet, view: ViewSize) -> Record | Failure:
+    """A photo without classes is not looked at."""
+    if isinstance(record, Failure) or record.upstream is None or len(record.upstream.classes) == 0:
+        return record
+    try:
+        return replace(record, image=read_photo(record.upstream, photos, view))
+    except CamkitError as error:
+        return Failure(record.id, error)
+
+
+def walks_of_batch(
+    batch: Sequence[Record], *, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device,
+    finish: Callable[[Record, np.ndarray], Activation],
+) -> list[Activation]:  # fmt: skip
+    found = []
+    for record in batch:
+        assert record.upstream is not None
+        if record.image is None:
+            found.append(finish(record, np.ones((1, *record.size), np.float32)))
+            continue
+        with inference(device):
+            probs = walked_probs(record.image, record.upstream.values, loaded, settings, device)
+        found.append(finish(record, probs))
+    return found
+
+
+def walked_probs(
+    image: np.ndarray, values: np.ndarray, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device
+) -> np.ndarray:
+    """Probabilities [1 + C, h, w], background first, of a photo [h, w, 3] uint8 and its maps or probs."""
+    import torch
+
+    from camkit.methods.walk.affinity import cell_means
+    from camkit.methods.walk.propagation import random_walk
+
+    seen = torch.from_numpy(image).to(device.torch_device).permute(2, 0, 1).float()
+    affinities, boundary = _affinities_of(seen, loaded, settings)
+    if boundary is not None:
+        start = torch.from_numpy(upsample(values, (boundary.shape[0], boundary.shape[1]))).to(seen.device) * (
+            1 - boundary
+        )
+    else:
+        values = upsample(values, image.shape[:2])
+        values = values if settings.alpha is None else with_background(values, settings.alpha)
+        start = cell_means(torch.from_numpy(values).to(seen.device), settings.stride)
+    walked = random_walk(start, affinities.pow_(settings.power), settings.radius, settings.steps).cpu().numpy()
+    return probs_of_walk(walked, image.shape[:2], settings)
+
+
+def probs_of_walk(walked: np.ndarray, size: Size, settings: WalkSettings) -> np.ndarray:
+    """Walked scores of cells [K, h, w] → probabilities [1 + C, H, W]; a background that did not walk is added."""
+    height, width = (side * settings.stride for side in walked.shape[1:])
+    scores = upsample(walked, (height, width))[:, : size[0], : size[1]]
+    if settings.background is not None:
+        scores /= max(scores.max(), SMALLEST)
+        scores = np.concatenate([np.full_like(scores[:1], settings.background), scores])
+    return scores / np.maximum(scores.sum(axis=0), SMALLEST)
+
+
+def _affinities_of(
+    seen: torch.Tensor, loaded: LoadedAffinity | None, settings: WalkSettings
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Of a photo [3, h, w] in [0, 255], and IRN's boundaries."""
+    from camkit.methods.response import normalised
+    from camkit.methods.walk.affinity import (
+        boundary_affinity,
+        colour_affinity,
+        colours_of_cells,
+        embed,
+        feature_affinity,
+        find_boundary,
+        published_pairs,
+    )
+
+    if loaded is None:
+        return colour_affinity(colours_of_cells(seen, settings.stride), settings.radius), None
+    photo = normalised(seen, loaded.network.mean, loaded.network.std)
+    if loaded.kind == "irn":
+        boundary = find_boundary(loaded.network, photo, settings.stride)
+        return boundary_affinity(boundary, settings.radius), boundary
+    affinities = feature_affinity(embed(loaded.network, photo, settings.stride), settings.radius)
+    return published_pairs(affinities, settings.radius) if settings.published else affinities, None
+
+
+def as_probs(record: Record, probs: np.ndarray, grid: Grid) -> Activation:
+    assert record.upstream is not None
+    return Activation(record.id, upsample(probs, grid.of(record.size)), record.upstream.classes, record.size)
+
+
+def as_mask(record: Record, probs: np.ndarray, num_classes: int) -> Activation:
+    assert record.upstream is not None
+    mask = mask_of_probs(upsample(probs, record.size), record.upstream.classes, num_classes)
+    return Activation(record.id, mask, no_classes(), record.size)
