@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from camkit.stages.show import show_sheet, write_report
     from camkit.stages.superpixels import superpixels
     from camkit.stages.toy_world import toy_world
+    from camkit.stages.walk import refine_walk
     from camkit.store.merge import merge_stores
     from camkit.store.reader import Reader, open_store
     from camkit.store.schema import Header
@@ -73,6 +74,7 @@ _HOMES = {
     "merge_stores": "camkit.store.merge",
     "open_store": "camkit.store.reader",
     "refine_superpixel": "camkit.stages.refine",
+    "refine_walk": "camkit.stages.walk",
     "save_classifier": "camkit.models.checkpoint",
     "show_sheet": "camkit.stages.show",
     "superpixels": "camkit.stages.superpixels",
@@ -85,7 +87,7 @@ __all__ = [
     "Output", "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "cam", "classify", "classify_train",
     "crf", "dcsm", "demo", "evaluate_predictions", "export_store", "icd_apply", "icd_train", "import_files",
     "infercam", "load_classifier", "lpcam_apply", "lpcam_cluster", "mask", "merge_stores", "open_store",
-    "refine_superpixel", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
+    "refine_superpixel", "refine_walk", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 
