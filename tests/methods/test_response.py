@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -144,11 +145,14 @@ def test_network_input_is_normalised_rgb() -> None:
 def test_parity_with_the_published_programs(
     oracles: Path, tmp_path: Path, checkpoint: str, oracle: str, size: str, array: str
 ) -> None:
+    """Of resnet38 the quickest photo; CAMKIT_ORACLES=all for the others, which take a minute and more."""
     import camkit
     from tests.support.oracles import seeded_checkpoint
 
     expected = np.load(oracles / f"{oracle}.npz")
     ids = sorted(json.loads((oracles / f"{oracle}.json").read_text())["images"])
+    if checkpoint == "resnet38_cls" and os.environ.get("CAMKIT_ORACLES") != "all":
+        ids = [id for id in ids if id == "2007_000003"]
     labels = {f"2007_{int(n):06d}": present for n, present in json.loads((oracles / "labels.json").read_text()).items()}
     (tmp_path / "labels.csv").write_text("".join(f"{id},{','.join(map(str, c))}\n" for id, c in labels.items()))
     (tmp_path / "list.txt").write_text("\n".join(ids))
