@@ -68,7 +68,8 @@ def refine_walk(
     ckpt     of AffinityNet or IRN
     preset   paper or published, with the `changes` of `settings_of`
     images   where the photos are; None: where the store's were
-    resize   longer side of the photo as it is seen: N, `native`, or None: native up to 1,000 px
+    resize   longer side of the photo as it is seen: N, `native`, or None: what the network knows, else native up to
+             1,000 px
     size     resolution of the probs: `full`, or a stride in pixels; None: 4
     """
     paths = paths_of(sources)
@@ -80,7 +81,7 @@ def refine_walk(
         name = name_of_input(paths)
         settings = settings_for(settings, store.header.kind, affinity, changes, name)
         photos = find_photos(store, images, name)
-        view = ViewSize.parse(resize)
+        view = ViewSize.parse(resize, loaded.input_size if loaded else None)
         grid = Grid.parse(size or "4")
         parameters = {
             "affinity": affinity,
@@ -235,7 +236,7 @@ def _affinities_of(
         return colour_affinity(colours_of_cells(seen, settings.stride), settings.radius), None
     photo = normalised(seen, loaded.network.mean, loaded.network.std)
     if loaded.kind == "irn":
-        boundary = find_boundary(loaded.network, photo, settings.stride)
+        boundary = find_boundary(loaded.network, photo, settings.stride, loaded.crop)
         return boundary_affinity(boundary, settings.radius), boundary
     affinities = feature_affinity(embed(loaded.network, photo, settings.stride), settings.radius)
     return published_pairs(affinities, settings.radius) if settings.published else affinities, None

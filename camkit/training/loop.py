@@ -31,6 +31,7 @@ from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
 Losses = Mapping[str, Tensor]
 Figures = Mapping[str, float]
 
@@ -331,13 +332,16 @@ def _prepare(network: nn.Module, recipe: Recipe) -> None:
             top = ", ".join(child for child, _ in network.named_children())
             raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
         known[name].requires_grad_(requires_grad=False)
+    for module in network.modules():
+        if isinstance(module, BatchNorm) and not recipe.norm_learns:
+            module.requires_grad_(requires_grad=False)
 
 
 def _train_mode(network: nn.Module, recipe: Recipe) -> None:
     network.train()
     frozen = [network.get_submodule(name) for name in recipe.freeze]
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and recipe.freeze_norm:
+        if isinstance(module, BatchNorm) and recipe.freeze_norm:
             module.eval()
     for module in frozen:
         module.eval()
