@@ -19,7 +19,12 @@ def command(
     stores: o.Stores = None,
     images: t.PhotosOfStore = None,
     init: t.Init = None,
-    arch: t.Arch = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=t.START
+        ),
+    ] = None,
     width: t.Width = None,
     low_alpha: Annotated[
         float,
@@ -82,6 +87,7 @@ def command(
     Learns from maps: two CRFs of each photo, one that sees much background and one that sees little, say which pixels
     are sure; the labels are kept in NAME.labels.h5. A masks store is taken as the labels. Photos without a class are
     left out. Writes the checkpoint of the last epoch and its learning curve (NAME.curve.csv, NAME.curve.png).
+    The recipe is the authors': 8 epochs, batches of 8 crops of 448 px, rate 0.1 with hardly any momentum.
     Run again to continue an interrupted training: it ends with the same weights.
 
     camkit affinity-train cams.h5 --init resnet38.pth --out affinity.safetensors
