@@ -4,7 +4,7 @@
 
 AffinityNet: embeddings of 448 channels on 56×56 cells (crops of 448 px), radius 5; IRN: boundaries of 128×128 cells
 (crops of 512 px), radius 10. Forward and backward passes, both ways in turn, the fastest of ROUNDS each; memory in
-processes of their own. The published way compares only cells to whose sides and below the whole half disc fits; ours, all pairs.
+processes of their own. The published way compares only cells around which the whole half disc fits; ours, all.
 """
 
 from __future__ import annotations
@@ -97,9 +97,8 @@ def main() -> None:
         print(f"{kind}: {1000 * own:.0f} ms, published way {1000 * published:.0f} ms: {published / own:.2f} times")
         idle = megabytes(f"WORK['{kind}'][0]({batch})")
         peaks = [megabytes(f"step('{kind}', {batch}, published={way})") - idle for way in (False, True)]
-        print(
-            f"  memory above the input: {peaks[0]:.0f} MB, published way {peaks[1]:.0f}: {peaks[1] / peaks[0]:.1f} times"
-        )
+        ratio = peaks[1] / peaks[0]
+        print(f"  memory above the input: {peaks[0]:.0f} MB, published way {peaks[1]:.0f} MB: {ratio:.1f} times")
 
 
 if __name__ == "__main__":
