@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +21,7 @@ from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
-from camkit.types import Pooling
+from camkit.types import AffinityKind, Pooling
 
 FORMAT_VERSION = 1
 KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
@@ -205,7 +205,8 @@ def _empty_network(path: Path, name: str, state: State, output_stride: int | Non
 def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     kind = own.get("kind")
     if kind not in KINDS:
-        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier")
+        told = f"; it is for camkit refine walk --affinity {kind}" if kind in get_args(AffinityKind) else ""
+        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier{told}")
     check_version(path, own)
     return {
         "arch": str(own["arch"]),

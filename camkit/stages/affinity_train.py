@@ -109,11 +109,12 @@ def _train(
             raise UsageError(f"{name} is a {store.header.kind} store; take maps (camkit cam), or masks as labels")
         photos = find_photos(store, images, name)
         ids = _ids_with_classes(store, photos, name)
-        made = None if store.header.kind == "masks" else describe(confidence)
+        given = store.header.kind == "masks"
+        made = {} if given else {f"labels_{key}": value for key, value in describe(confidence).items()}
         run = provenance_of(
             "affinity-train" if kind == "affinitynet" else "irn-train", place.start, recipe, device,
             store.header.classes, _selection(ids, photos), input_size=input_size, parents=[history_of(store)],
-            radius=radius, labels=made,
+            radius=radius, **made,
         )  # fmt: skip
         labels = _Labels(store, ids, photos, place, confidence, runtime)
         plan = _Training(kind, labels, recipe, radius, device, run, input_size)
