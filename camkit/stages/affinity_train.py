@@ -136,7 +136,6 @@ def _ids_with_classes(store: Reader, photos: ImageSet, name: str) -> list[str]:
     for left_out, why in (
         (len(store.ids) - len(known), "without a class"),
         (len(known) - len(ids), f"without a photo in {photos.root}"),
-        (len(store.failures), "that had failed before (camkit info --failures)"),
     ):
         if left_out:
             log.warning("%d images %s are left out", left_out, why)

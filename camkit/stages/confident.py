@@ -18,14 +18,13 @@ from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_labels
 from camkit.methods.walk.confident import Confidence, confident_labels
 from camkit.pipeline.load import Failure
-from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
-from camkit.pipeline.select import shard_of_environment
-from camkit.pipeline.upstream import history_of
+from camkit.pipeline.output import Output, Runtime, Summary
+from camkit.pipeline.upstream import history_of, refine_store
 from camkit.stages.crf import read_photo, refined_records, results_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.runs import shares_store
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
@@ -52,19 +51,10 @@ def write_confident_labels(
         ),
     )
     work = partial(label, photos=photos, confidence=confidence, num_classes=len(header.classes))
-    shard = shard_of_environment()
+    records = partial(refined_records, store=store, work=work, workers=runtime.workers)
     output = Output(out, overwrite and not shares_store(out, header, ids))
-    with open_output(output, header, ids, shard) as sink:
-        if not sink.finished:
-            log.info("labels that are sure, by two CRFs of each photo: %s", out)
-        return write_activations(
-            sink,
-            shard_ids(ids, shard),
-            partial(refined_records, store=store, work=work, workers=runtime.workers),
-            results_of_batch,
-            description="labels",
-            runtime=runtime,
-        )
+    log.info("labels that are sure, by two CRFs of each photo: %s", out)
+    return refine_store(store, header, output, runtime, records, results_of_batch, description="labels", ids=ids)
 
 
 def describe(confidence: Confidence) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_backg
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
     find_photos,
@@ -30,13 +30,14 @@ from camkit.pipeline.upstream import (
     name_of_input,
     open_input,
     paths_of,
+    refine_store,
     stored_records,
 )
 from camkit.stages.maps import Grid
 from camkit.stages.mask import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
@@ -85,22 +86,12 @@ def crf(
             **({"masks": True} if masks else {"size": size or "full", "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        if store.failures:
-            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
         work = partial(
             refine, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
             grid=Grid.parse(size or "full"),
         )  # fmt: skip
-        shard = shard or shard_of_environment()
-        with open_output(output, header, store.ids, shard) as sink:
-            return write_activations(
-                sink,
-                shard_ids(store.ids, shard),
-                partial(refined_records, store=store, work=work, workers=runtime.workers),
-                results_of_batch,
-                description="crf",
-                runtime=runtime,
-            )
+        records = partial(refined_records, store=store, work=work, workers=runtime.workers)
+        return refine_store(store, header, output, runtime, records, results_of_batch, description="crf", shard=shard)
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:

@@ -19,9 +19,9 @@ from camkit.methods.seeds import mask_of_probs
 from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
     find_photos,
@@ -29,13 +29,14 @@ from camkit.pipeline.upstream import (
     name_of_input,
     open_input,
     paths_of,
+    refine_store,
     stored_records,
 )
 from camkit.stages.crf import read_photo
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record, Size, no_classes
 
 if TYPE_CHECKING:
@@ -91,22 +92,12 @@ def refine_walk(
             **({"masks": True} if masks else _parameters(grid, output)),
         }
         header = _header(store, photos, parameters, loaded)
-        if store.failures:
-            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
         step = partial(
             walks_of_batch, loaded=loaded, settings=settings, device=device,
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
-        shard = shard or shard_of_environment()
-        with open_output(output, header, store.ids, shard) as sink:
-            return write_activations(
-                sink,
-                shard_ids(store.ids, shard),
-                partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers),
-                step,
-                description="refine walk",
-                runtime=runtime,
-            )
+        records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
+        return refine_store(store, header, output, runtime, records, step, description="refine walk", shard=shard)
 
 
 def _check(
