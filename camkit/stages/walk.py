@@ -15,6 +15,7 @@ from camkit.data.images import ImageSet
 from camkit.errors import CamkitError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.crf.unary import with_background
+from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
 from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
@@ -64,7 +65,9 @@ def refine_walk(
     size: str | None = None,
     shard: Shard | None = None,
 ) -> Summary:
-    """Random walks over every image of a maps or probs store: a probs store, or one of masks.
+    """Random walks over every image of a maps, signed or probs store: a probs store, or one of masks.
+
+    Of signed scores what is above 0 walks.
 
     ckpt     of AffinityNet or IRN
     preset   paper or published, with the `changes` of `settings_of`
@@ -93,7 +96,7 @@ def refine_walk(
         }
         header = _header(store, photos, parameters, loaded)
         step = partial(
-            walks_of_batch, loaded=loaded, settings=settings, device=device,
+            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.kind == "signed",
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
         records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
@@ -160,7 +163,7 @@ def _with_photo(record: Record | Failure, photos: ImageSet, view: ViewSize) -> R
 
 
 def walks_of_batch(
-    batch: Sequence[Record], *, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device,
+    batch: Sequence[Record], *, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device, signed: bool,
     finish: Callable[[Record, np.ndarray], Activation],
 ) -> list[Activation]:  # fmt: skip
     found = []
@@ -169,8 +172,9 @@ def walks_of_batch(
         if record.image is None:
             found.append(finish(record, np.ones((1, *record.size), np.float32)))
             continue
+        values = positive_part(record.upstream.values) if signed else record.upstream.values
         with inference(device):
-            probs = walked_probs(record.image, record.upstream.values, loaded, settings, device)
+            probs = walked_probs(record.image, values, loaded, settings, device)
         found.append(finish(record, probs))
     return found
 
