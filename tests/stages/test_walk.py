@@ -173,8 +173,9 @@ def test_what_cannot_be_is_told(maps: Path, tmp_path: Path, options: dict[str, A
 def test_of_signed_scores_what_is_above_0_walks(tmp_path: Path) -> None:
     draw(tmp_path / "photos" / "a.png")
     scores = 3 * spot() - 1.5
+    positive = np.maximum(scores, 0)
     signed = write(tmp_path / "signed.h5", "signed", tmp_path / "photos", {"a": (scores, [1], SIZE)})
-    above = write(tmp_path / "maps.h5", "maps", tmp_path / "photos", {"a": (np.maximum(scores, 0) / 1.5, [1], SIZE)})
+    above = write(tmp_path / "maps.h5", "maps", tmp_path / "photos", {"a": (positive / positive.max(), [1], SIZE)})
     for store in (signed, above):
         refine_walk(store, Output(store.with_suffix(".out.h5")), affinity="colour")
     found, expected = (read(store.with_suffix(".out.h5"))["a"] for store in (signed, above))
