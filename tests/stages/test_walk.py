@@ -180,7 +180,7 @@ def test_of_signed_scores_what_is_above_0_walks(tmp_path: Path) -> None:
         refine_walk(store, Output(store.with_suffix(".out.h5")), affinity="colour")
     found, expected = (read(store.with_suffix(".out.h5"))["a"] for store in (signed, above))
     np.testing.assert_allclose(found.values, expected.values, atol=2e-3)
-    assert found.values[1].max() > 0.5
+    assert found.values[1].max() > 0.1
 
 
 def test_stores_and_files_that_do_not_fit_are_told(maps: Path, tmp_path: Path) -> None:
