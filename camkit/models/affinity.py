@@ -20,6 +20,7 @@ from camkit.models.checkpoint import (
     digest_of,
     find_network,
     optional_size,
+    packaged,
     save_state,
     shapes_of,
 )
@@ -157,8 +158,10 @@ STRIDE_OF_RESNET: Mapping[AffinityKind, int] = {"affinitynet": 8, "irn": 16}
 def load_affinity(ckpt: Path, kind: AffinityKind, *, for_inference: bool = True) -> LoadedAffinity:
     """Read a checkpoint of camkit's trainings, of PSA's (`resnet38_aff`, or the same on a resnet50) or IRN's program.
 
+    ckpt           a file, or `toy-affinity`: AffinityNet for the toy world, which comes with camkit
     for_inference  fold batch norms; False to train the network further
     """
+    ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
     found = find_network(tensors)
     if own is not None:
@@ -181,7 +184,7 @@ def load_affinity(ckpt: Path, kind: AffinityKind, *, for_inference: bool = True)
 
 def holds(ckpt: Path, kind: AffinityKind) -> bool:
     """Whether the checkpoint is of such a network, rather than of a classifier."""
-    tensors, own = read_tensors(ckpt)
+    tensors, own = read_tensors(packaged(ckpt))
     if own is not None:
         return bool(own.get("kind") == kind)
     found = find_network(tensors)

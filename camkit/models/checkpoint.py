@@ -26,7 +26,7 @@ from camkit.types import AffinityKind, Pooling
 FORMAT_VERSION = 1
 KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
-PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd")}
+PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
 ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 OTHER_NETWORKS = {
     r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",

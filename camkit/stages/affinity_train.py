@@ -225,12 +225,11 @@ class _Training:
         import torch
 
         from camkit.models.affinity import holds, load_affinity, start_affinity, stem_of
-        from camkit.models.checkpoint import packaged
         from camkit.models.classifier import trains_channels_last
 
         start = self.labels.place.start
-        if start.init is not None and holds(packaged(start.init), self.kind):
-            loaded = load_affinity(packaged(start.init), self.kind, for_inference=False)
+        if start.init is not None and holds(start.init, self.kind):
+            loaded = load_affinity(start.init, self.kind, for_inference=False)
             network, arch, fresh = loaded.network, loaded.arch, []
         else:
             classifier, arch, _ = load_or_build(start, ("",), self.recipe.seed)
