@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from camkit import Output, Runtime, open_store, refine_walk
 from camkit.errors import UsageError
 from camkit.models.affinity import load_affinity, stem_of
+from camkit.stages.info import describe_file, lines_of
 from camkit.stages.training import Start
 from camkit.types import AffinityKind
 from tests.models.tiny import tiny_checkpoint
@@ -227,3 +228,13 @@ def test_bfloat16_learns_nearly_the_same(cams: Path, tmp_path: Path) -> None:
         rows.append([value for name, value in trained.history[-1].items() if name.startswith("loss")])
     assert rows[0] != rows[1]
     np.testing.assert_allclose(rows[1], rows[0], rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_info_describes_it(cams: Path, tmp_path: Path, kind: AffinityKind) -> None:
+    """As it does every other checkpoint."""
+    train(kind, cams, tmp_path / "x.safetensors")
+    facts = describe_file(tmp_path / "x.safetensors")
+    assert (facts["kind"], facts["arch"]) == ("checkpoint", "toy")
+    assert facts["provenance"]["command"] == ("affinity-train" if kind == "affinitynet" else "irn-train")
+    assert kind in "\n".join(lines_of(facts))
