@@ -145,6 +145,10 @@ def test_a_network_of_the_kind_goes_on_with_all_its_weights(cams: Path, tmp_path
     before, after = load_file(first), load_file(tmp_path / "more.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.equal(after[key], value) for key, value in before.items())
+    for factor in (1.0, 50.0):  # nothing is new in it that would have to learn faster
+        changes = {"head_factor": factor, "rate": 0.001}
+        train(kind, cams, tmp_path / f"{factor}.safetensors", Start(init=first), changes)
+    assert parts_that_changed(tmp_path / "1.0.safetensors", tmp_path / "50.0.safetensors")[0] == set()
     start = classifier(tmp_path / "start.safetensors")
     for seed in (0, 1):
         train(kind, cams, tmp_path / f"{seed}.safetensors", Start(init=start), {**still, "seed": seed})
