@@ -203,6 +203,7 @@ def test_who_holds_what(tmp_path: Path) -> None:
         tiny_checkpoint(tmp_path / "38.pth", "resnet38", width=2): None,
         PACKAGED["toy"]: None,
         PACKAGED["toy-icd"]: None,
+        PACKAGED["toy-affinity"]: "affinitynet",
     }
     for name, layout in LAYOUTS.items():
         torch.save({f"module.{key}": value for key, value in fill(layout).items()}, tmp_path / f"{name}.pth")
