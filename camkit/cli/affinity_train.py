@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -27,15 +26,19 @@ def command(
     ] = None,
     width: t.Width = None,
     low_alpha: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="A pixel is sure of a class where a CRF with background (1 - largest map)^THIS says so.",
+            help="A pixel is sure of a class where a CRF with background (1 - largest map)^THIS says so. 4.",
             rich_help_panel=o.METHOD,
+            show_default=False,
         ),
-    ] = 4.0,
+    ] = None,
     high_alpha: Annotated[
-        float, typer.Option(help="The same with THIS, where it says background.", rich_help_panel=o.METHOD)
-    ] = 32.0,
+        float | None,
+        typer.Option(
+            help="The same with THIS, where it says background. 32.", rich_help_panel=o.METHOD, show_default=False
+        ),
+    ] = None,
     radius: Annotated[
         int,
         typer.Option(metavar="CELLS", help="Pairs nearer than this count, at stride 8.", rich_help_panel=o.METHOD),
@@ -96,7 +99,7 @@ def command(
     """
     from camkit.cli.console import raise_for
     from camkit.pipeline.output import Runtime
-    from camkit.stages.affinity_train import PUBLISHED, affinity_train
+    from camkit.stages.affinity_train import affinity_train, confidence_of
     from camkit.stages.training import Start, recipe_of
 
     changes = t.recipe_changes(
@@ -112,7 +115,7 @@ def command(
         out,
         recipe_of("affinitynet", start, changes),
         Runtime(device, precision.value, None, workers, on_error.value),
-        confidence=replace(PUBLISHED["affinitynet"], foreground=low_alpha, background=high_alpha),
+        confidence=confidence_of("affinitynet", low_alpha, high_alpha),
         radius=radius,
         images=images,
         input_size=input_size,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -27,14 +26,19 @@ def command(
     ] = None,
     width: t.Width = None,
     foreground: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="A pixel is sure of a class where a CRF of the maps above THIS says so.", rich_help_panel=o.METHOD
+            help="A pixel is sure of a class where a CRF of the maps above THIS says so. 0.3.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
         ),
-    ] = 0.3,
+    ] = None,
     background: Annotated[
-        float, typer.Option(help="The same above THIS, where it says background.", rich_help_panel=o.METHOD)
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            help="The same above THIS, where it says background. 0.05.", rich_help_panel=o.METHOD, show_default=False
+        ),
+    ] = None,
     radius: Annotated[
         int,
         typer.Option(metavar="CELLS", help="Pairs nearer than this count, at stride 4.", rich_help_panel=o.METHOD),
@@ -95,7 +99,7 @@ def command(
     """
     from camkit.cli.console import raise_for
     from camkit.pipeline.output import Runtime
-    from camkit.stages.affinity_train import PUBLISHED, irn_train
+    from camkit.stages.affinity_train import confidence_of, irn_train
     from camkit.stages.training import Start, recipe_of
 
     changes = t.recipe_changes(
@@ -111,7 +115,7 @@ def command(
         out,
         recipe_of("boundary", start, changes),
         Runtime(device, precision.value, None, workers, on_error.value),
-        confidence=replace(PUBLISHED["irn"], foreground=foreground, background=background),
+        confidence=confidence_of("irn", foreground, background),
         radius=radius,
         images=images,
         input_size=input_size,

@@ -100,6 +100,7 @@ class BoundaryNet(PairNetwork):
     """[B, 3, H, W] normalised RGB → logits [B, h, w] of class boundaries at stride 4, of all levels of a trunk.
 
     As published but for the displacement field: it shares no weight that learns with the boundaries, and no loss.
+    Sides that are multiples of 16 fit every trunk.
     """
 
     stride: ClassVar[int] = 4
@@ -195,7 +196,7 @@ def _check_own(path: Path, kind: AffinityKind, own: Mapping[str, Any]) -> None:
     """CheckpointError unless camkit wrote it, and as a network of this kind."""
     stored = own.get("kind")
     if stored != kind:
-        hint = f": give --affinity {stored}" if stored in NETWORKS else ""
+        hint = f": give --affinity {stored}" if isinstance(stored, str) and stored in NETWORKS else ""
         raise CheckpointError(f"{path}: is a camkit checkpoint of kind {stored!r}, not of {kind}{hint}")
     check_version(path, own)
 

@@ -205,7 +205,7 @@ def _empty_network(path: Path, name: str, state: State, output_stride: int | Non
 def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     kind = own.get("kind")
     if kind not in KINDS:
-        told = f"; it is for camkit refine walk --affinity {kind}" if kind in get_args(AffinityKind) else ""
+        told = f"; it is for camkit refine walk --affinity {kind}" if str(kind) in get_args(AffinityKind) else ""
         raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier{told}")
     check_version(path, own)
     return {

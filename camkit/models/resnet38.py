@@ -37,8 +37,8 @@ BLOCKS: Mapping[str, Sequence[Convolution]] = {
 }
 
 
-DROPOUT: Mapping[str, float] = {"b6": 0.3, "b7": 0.5}
-"""While training, so many of the channels that later convolutions of a block see are 0."""
+DROPOUT: Mapping[str, float] = {"b6": 0.3, "b7": 0.5, "head": 0.5}
+"""While training, so many of the channels that a block's later convolutions and the classifier see are 0."""
 
 
 class PreActivation(nn.Module):
@@ -102,6 +102,7 @@ class ResNet38(Network):
             inputs = width * convolutions[-1][1]
         self.bn7 = nn.BatchNorm2d(inputs)
         self.relu = nn.ReLU()
+        self.dropout = nn.Dropout2d(DROPOUT["head"])
         self.head = nn.Linear(inputs, num_classes, bias=False)
 
     @property
@@ -115,6 +116,9 @@ class ResNet38(Network):
         for name in BLOCKS:
             x = self.get_submodule(name)(x)
         return self.relu(self.bn7(x))
+
+    def pool(self, features: Tensor) -> Tensor:
+        return super().pool(self.dropout(features))
 
     def levels(self, x: Tensor) -> list[Tensor]:
         """What enters the convolutions of the last stages, and the features, all at stride 8."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from camkit.methods.walk.settings import RANGES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.upstream import Sources, find_photos, history_of, name_of_input, open_input, paths_of
-from camkit.stages.confident import describe, write_confident_labels
+from camkit.stages.confident import Labels, crf_of, levels_of
 from camkit.stages.training import (
     Start,
     Trained,
@@ -29,7 +29,7 @@ from camkit.stages.training import (
     provenance_of,
     seen_size,
 )
-from camkit.store.reader import Reader, open_store
+from camkit.store.reader import Reader
 from camkit.training.recipe import Recipe
 from camkit.types import AffinityKind
 
@@ -56,7 +56,7 @@ def affinity_train(
     recipe: Recipe,
     runtime: Runtime = Runtime(),
     *,
-    confidence: Confidence = PUBLISHED["affinitynet"],
+    confidence: Confidence | None = None,
     radius: int = RADIUS["affinitynet"],
     images: Path | str | None = None,
     input_size: int | None = None,
@@ -66,7 +66,7 @@ def affinity_train(
     """Train AffinityNet and write the checkpoint of the last epoch, for `refine_walk`.
 
     sources     a maps store (labels are made of it and kept beside `out`), or a masks store: the labels themselves
-    confidence  how labels are made of maps
+    confidence  how labels are made of maps; None: as published
     radius      pairs of cells nearer than this are compared
     images      where the photos are; None: where the store's were
     input_size  longer side at which photos are to be seen later; None: as the recipe shows them
@@ -82,7 +82,7 @@ def irn_train(
     recipe: Recipe,
     runtime: Runtime = Runtime(),
     *,
-    confidence: Confidence = PUBLISHED["irn"],
+    confidence: Confidence | None = None,
     radius: int = RADIUS["irn"],
     images: Path | str | None = None,
     input_size: int | None = None,
@@ -94,51 +94,66 @@ def irn_train(
     return _train("irn", sources, place, recipe, runtime, confidence, radius, images, input_size)
 
 
+def confidence_of(kind: AffinityKind, foreground: float | None, background: float | None) -> Confidence | None:
+    """The published one with some of it changed; None where nothing is."""
+    if foreground is None and background is None:
+        return None
+    known = PUBLISHED[kind]
+    return replace(
+        known,
+        foreground=known.foreground if foreground is None else foreground,
+        background=known.background if background is None else background,
+    )
+
+
 def _train(
     kind: AffinityKind, sources: Sources, place: TrainingPlace, recipe: Recipe, runtime: Runtime,
-    confidence: Confidence, radius: int, images: Path | str | None, input_size: int | None,
+    confidence: Confidence | None, radius: int, images: Path | str | None, input_size: int | None,
 ) -> Trained:  # fmt: skip
     low, high = RANGES["radius"]
     if not max(low, 2) <= radius <= high:
         raise UsageError(f"--radius {radius}: give a number from 2 to {high:g}")
     paths = paths_of(sources)
     device = choose_device(runtime.device, runtime.precision)
-    with open_input(paths) as store:
+    with open_input(paths) as store, ExitStack() as stack:
         name = name_of_input(paths)
-        if store.header.kind not in TAKES:
-            raise UsageError(f"{name} is a {store.header.kind} store; take maps (camkit cam), or masks as labels")
+        kept = place.out.with_name(f"{place.out.name.removesuffix(place.out.suffix)}.labels.h5")
+        _check_source(store, paths, name, kept, confidence)
         photos = find_photos(store, images, name)
-        ids = _ids_with_classes(store, photos, name)
-        given = store.header.kind == "masks"
-        made = {} if given else {f"labels_{key}": value for key, value in describe(confidence).items()}
+        ids = _ids_with_classes(store, name)
+        confidence = confidence or PUBLISHED[kind]
+        labels = Labels(store, ids, photos, kept, confidence, runtime, place.overwrite)
+        made = {**levels_of(confidence), **{f"labels_{name}": value for name, value in crf_of(confidence).items()}}
         run = provenance_of(
             "affinity-train" if kind == "affinitynet" else "irn-train", place.start, recipe, device,
             store.header.classes, _selection(ids, photos), input_size=input_size, parents=[history_of(store)],
-            radius=radius, **made,
+            radius=radius, **({} if labels.given else made),
         )  # fmt: skip
-        labels = _Labels(store, ids, photos, place, confidence, runtime)
-        plan = _Training(kind, labels, recipe, radius, device, run, input_size)
-        recipe = replace(recipe, freeze=tuple(name for name in recipe.freeze if name != STEM))
-        with ExitStack() as stack:
-            trained = carry_out(
-                lambda ranks: plan.job(ranks, stack), run, recipe, place, device, runtime, photos=len(ids)
-            )
+        plan = _Training(kind, labels, place.start, recipe, radius, device, run, input_size)
+        recipe = replace(recipe, freeze=plan.freeze)
+        trained = carry_out(lambda ranks: plan.job(ranks, stack), run, recipe, place, device, runtime, photos=len(ids))
     failures = {**labels.failures, **trained.summary.failures}
     return replace(trained, summary=replace(trained.summary, failures=failures))
 
 
-def _ids_with_classes(store: Reader, photos: ImageSet, name: str) -> list[str]:
+def _check_source(store: Reader, paths: Sequence[Path], name: str, kept: Path, confidence: Confidence | None) -> None:
+    kind = store.header.kind
+    if kind not in TAKES:
+        raise UsageError(f"{name} is a {kind} store; take maps (camkit cam), or masks as labels")
+    if kind == "masks" and confidence is not None:
+        *others, last = (f"--{level.replace('_', '-')}" for level in levels_of(confidence))
+        raise UsageError(f"{', '.join(others)} and {last} have no effect: {name} holds the labels")
+    if kind != "masks" and kept.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"{name} lies where the labels would be kept; choose another --out")
+
+
+def _ids_with_classes(store: Reader, name: str) -> list[str]:
     """Of an image without classes nothing is known: it may show what no class stands for."""
-    known = [id for id in store.ids if store.header.kind == "masks" or len(store.inspect(id)[1])]
-    ids = [id for id in known if id in photos.paths]
+    ids = [id for id in store.ids if store.header.kind == "masks" or len(store.inspect(id)[1])]
     if not ids:
         raise InputError(f"none of the {len(store.ids)} images of {name} has a class: there is nothing to learn from")
-    for left_out, why in (
-        (len(store.ids) - len(known), "without a class"),
-        (len(known) - len(ids), f"without a photo in {photos.root}"),
-    ):
-        if left_out:
-            log.warning("%d images %s are left out", left_out, why)
+    if len(ids) < len(store.ids):
+        log.warning("%d images without a class are left out", len(store.ids) - len(ids))
     return ids
 
 
@@ -147,59 +162,38 @@ def _selection(ids: Sequence[str], photos: ImageSet) -> dict[str, Any]:
     return {"count": len(ids), "sha256": digest, "images": str(photos.root.resolve())}
 
 
-@dataclass(eq=False)
-class _Labels:
-    """The store that labels are read from, made first if need be. `failures`: of the images that have none."""
-
-    source: Reader
-    ids: Sequence[str]
-    photos: ImageSet
-    place: TrainingPlace
-    confidence: Confidence
-    runtime: Runtime
-    failures: Mapping[str, str] = field(default_factory=dict)
-
-    @contextmanager
-    def opened(self, ranks: Ranks) -> Iterator[Reader]:
-        if self.source.header.kind == "masks":
-            yield self.source
-            return
-        out = self.place.out
-        path = out.with_name(f"{out.name.removesuffix(out.suffix)}.labels.h5")
-        write_confident_labels(
-            self.source, self.ids, self.photos, path, self.confidence, self.runtime, overwrite=self.place.overwrite
-        )
-        ranks.wait()
-        with open_store(path) as store:
-            self.failures = store.failures
-            if not store.ids:
-                raise InputError(f"no labels could be made of any of the {len(self.ids)} images; see {path}")
-            yield store
-
-
 @dataclass(frozen=True, eq=False)
 class _Training:
     """All that a job is made of, apart from the ranks that share it."""
 
     kind: AffinityKind
-    labels: _Labels
+    labels: Labels
+    start: Start
     recipe: Recipe
     radius: int
     device: Device
     run: Mapping[str, Any]
     input_size: int | None
 
+    @property
+    def freeze(self) -> tuple[str, ...]:
+        """Without what stands for other names."""
+        return tuple(name for name in self.recipe.freeze if name != STEM)
+
     def job(self, ranks: Ranks, stack: ExitStack) -> Job:
+        from camkit.models.affinity import stem_of
         from camkit.models.classifier import trains_channels_last
         from camkit.training import affinity
         from camkit.training.classify import Item, mean_colour
-        from camkit.training.loop import Job
+        from camkit.training.loop import Job, check_resting
         from camkit.training.planes import WithPlanes
 
         network, arch, fresh = self.network()
-        store = stack.enter_context(self.labels.opened(ranks))
-        photos = [Item(id, self.labels.photos.paths[id], ()) for id in self.labels.ids if id in store]
-        log.info("training %s on %d photos", TITLES[self.kind], len(photos))
+        check_resting(network, self.freeze)  # before labels take their time
+        store = stack.enter_context(self.labels.opened(ranks.wait))
+        paths = self.labels.photos.paths
+        photos = [Item(id, paths[id], ()) for id in self.labels.ids if id in store and id in paths]
+        log.info("training %s: %d photos", TITLES[self.kind], len(photos))
         fill, augmentation = mean_colour(network.mean), self.recipe.augmentation
         classes = len(store.header.classes)
         return Job(
@@ -218,31 +212,39 @@ class _Training:
                 provenance=self.run,
             ),
             draw=partial(_draw, title=f"{TITLES[self.kind]} on {arch}, {len(photos)} training photos: loss of pairs"),
+            resting=[f"trunk.{name}" for name in stem_of(network.trunk)] if STEM in self.recipe.freeze else [],
         )  # fmt: skip
 
     def network(self) -> tuple[AffinityNet | BoundaryNet, str, list[str]]:
         """On its device, with the trunk's architecture and the names of what starts from nothing."""
         import torch
 
-        from camkit.models.affinity import holds, load_affinity, start_affinity, stem_of
+        from camkit.models.affinity import holds, start_affinity
         from camkit.models.classifier import trains_channels_last
 
-        start = self.labels.place.start
+        start = self.start
         if start.init is not None and holds(start.init, self.kind):
-            loaded = load_affinity(start.init, self.kind, for_inference=False)
-            network, arch, fresh = loaded.network, loaded.arch, []
+            network, arch, fresh = *self._to_go_on_with(start), []
         else:
             classifier, arch, _ = load_or_build(start, ("",), self.recipe.seed)
             network = start_affinity(classifier, arch, self.kind)
             fresh = network.own_modules
         log.info("starting from %s", f"{start.init}: {arch}" if start.init else f"random weights: {arch}")
-        if STEM in self.recipe.freeze:
-            for name in stem_of(network.trunk):
-                network.trunk.get_submodule(name).requires_grad_(requires_grad=False)
         network.to(self.device.torch_device)
         if trains_channels_last(network.trunk):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
         return network, arch, fresh
+
+    def _to_go_on_with(self, start: Start) -> tuple[AffinityNet | BoundaryNet, str]:
+        from camkit.models.affinity import load_affinity
+
+        assert start.init is not None
+        loaded = load_affinity(start.init, self.kind, for_inference=False)
+        if start.width is not None:
+            raise UsageError("--width is for networks that start from nothing; --init brings its own")
+        if start.arch not in (None, loaded.arch):
+            raise UsageError(f"{start.init}: is not {start.arch}: it holds {loaded.arch}\nleave --arch out")
+        return loaded.network, loaded.arch
 
 
 def _save_epoch(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from camkit.data.images import ImageSet
-from camkit.errors import CamkitError, ImageError
+from camkit.errors import CamkitError, ImageError, InputError
 from camkit.evaluate.resize import upsample
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_labels
@@ -20,14 +21,64 @@ from camkit.methods.walk.confident import Confidence, confident_labels
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.upstream import history_of, refine_store
-from camkit.stages.crf import read_photo, refined_records, results_of_batch
+from camkit.stages.crf import missing_photo, read_photo, refined_records, results_of_batch
 from camkit.store.provenance import stage
-from camkit.store.reader import Reader
+from camkit.store.reader import Reader, open_store
 from camkit.store.runs import shares_store
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
+
+
+LEVELS = {"soft": ("low_alpha", "high_alpha"), "hard": ("foreground", "background")}
+"""What the options call a Confidence's foreground and background, by the CRF's energies."""
+
+
+@dataclass(eq=False)
+class Labels:
+    """Of the images `ids` of a store: of a masks store those masks, else labels made of it, which are kept at `path`.
+
+    failures  of the images that have none, known when the labels are opened
+    """
+
+    source: Reader
+    ids: Sequence[str]
+    photos: ImageSet
+    path: Path
+    confidence: Confidence
+    runtime: Runtime
+    overwrite: bool
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def given(self) -> bool:
+        return self.source.header.kind == "masks"
+
+    @contextmanager
+    def opened(self, wait_for_all: Callable[[], None]) -> Iterator[Reader]:
+        """wait_for_all: until every process has made its share."""
+        if self.given:
+            self.failures = self._without_photo()
+            yield self.source
+            return
+        write_confident_labels(
+            self.source, self.ids, self.photos, self.path, self.confidence, self.runtime, overwrite=self.overwrite
+        )
+        wait_for_all()
+        with open_store(self.path) as store:
+            self.failures = store.failures
+            if not store.ids:
+                raise InputError(f"no labels could be made of any of the {len(self.ids)} images; see {self.path}")
+            yield store
+
+    def _without_photo(self) -> dict[str, str]:
+        gone = {id: missing_photo(self.photos) for id in self.ids if id not in self.photos.paths}
+        for id, message in gone.items():
+            if self.runtime.on_error == "stop":
+                raise InputError(f"{id}: {message}")
+            log.warning("%s: %s", id, message)
+        return gone
 
 
 def write_confident_labels(
@@ -42,13 +93,12 @@ def write_confident_labels(
 ) -> Summary:
     """Labels of the images of a maps or signed store; those that this very run has made before are kept."""
     root = str(photos.root.resolve())
+    parameters = {**levels_of(confidence), **crf_of(confidence)}
     header = Header(
         kind="masks",
         classes=store.header.classes,
         image_root=root,
-        provenance=stage(
-            "confident labels", describe(confidence), selection={"images": root}, parents=[history_of(store)]
-        ),
+        provenance=stage("confident labels", parameters, selection={"images": root}, parents=[history_of(store)]),
     )
     work = partial(label, photos=photos, confidence=confidence, num_classes=len(header.classes))
     records = partial(refined_records, store=store, work=work, workers=runtime.workers)
@@ -57,15 +107,15 @@ def write_confident_labels(
     return refine_store(store, header, output, runtime, records, results_of_batch, description="labels", ids=ids)
 
 
-def describe(confidence: Confidence) -> dict[str, Any]:
+def levels_of(confidence: Confidence) -> dict[str, float]:
+    foreground, background = LEVELS[confidence.crf.unary]
+    return {foreground: confidence.foreground, background: confidence.background}
+
+
+def crf_of(confidence: Confidence) -> dict[str, Any]:
     crf = confidence.crf
-    return {
-        **asdict(crf.parameters),
-        "unary": crf.unary,
-        **({"confidence": crf.confidence} if crf.unary == "hard" else {}),
-        "foreground": confidence.foreground,
-        "background": confidence.background,
-    }
+    hard = {"confidence": crf.confidence} if crf.unary == "hard" else {}
+    return {**asdict(crf.parameters), "unary": crf.unary, **hard}
 
 
 def label(

@@ -191,7 +191,7 @@ def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
 def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE) -> np.ndarray:
     """The photo [h, w, 3] uint8 that a store's activation is about, at the size it is to be seen."""
     if activation.id not in photos.paths:
-        raise InputError(f"there is no photo of it in {photos.root}; give --images a folder that has it")
+        raise InputError(missing_photo(photos))
     path = photos.paths[activation.id]
     image, size = read_image(path, view.longest_side(path))
     if size != tuple(activation.size):
@@ -200,6 +200,10 @@ def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE
             "give --images the photos it was made from"
         )
     return image
+
+
+def missing_photo(photos: ImageSet) -> str:
+    return f"there is no photo of it in {photos.root}; give --images a folder that has it"
 
 
 def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:

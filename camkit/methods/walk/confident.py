@@ -27,11 +27,14 @@ class Confidence:
 
     Of soft energies, the power of the background: (1 − largest map)^power. Of hard ones, the value of maps below which
     a pixel is background.
+
+    background_wins  over a class that the other CRF is sure of
     """
 
     crf: CrfSettings
     foreground: float
     background: float
+    background_wins: bool
 
     def __post_init__(self) -> None:
         low, high = self.foreground, self.background
@@ -45,15 +48,16 @@ class Confidence:
 
 
 PUBLISHED: Mapping[AffinityKind, Confidence] = {
-    "affinitynet": Confidence(PRESETS["psa"], 4, 32),
-    "irn": Confidence(PRESETS["irn"], 0.3, 0.05),
+    "affinitynet": Confidence(PRESETS["psa"], 4, 32, background_wins=True),
+    "irn": Confidence(PRESETS["irn"], 0.3, 0.05, background_wins=False),
 }
 
 
 def confident_labels(image: np.ndarray, maps: np.ndarray, confidence: Confidence) -> np.ndarray:
     """Photo [H, W, 3] uint8, its maps [C, H, W] in [0, 1] → [H, W]: 0 background, place in the maps + 1, UNDECIDED.
 
-    A pixel is background where even the CRF that sees little background says so.
+    A pixel is background where even the CRF that sees little background says so. That the other one is sure of a class
+    there is rare: AffinityNet's program takes the background then, IRN's the class.
     """
     from camkit.methods.crf.native import Lattices, mean_field
 
@@ -63,7 +67,8 @@ def confident_labels(image: np.ndarray, maps: np.ndarray, confidence: Confidence
         mean_field(lattices, _energies(maps, level, confidence.crf), parameters).argmax(axis=0)
         for level in (confidence.foreground, confidence.background)
     )
-    return np.where(background == 0, 0, np.where(foreground == 0, UNDECIDED, foreground))
+    sure = (background == 0) & (confidence.background_wins | (foreground == 0))
+    return np.where(sure, 0, np.where(foreground == 0, UNDECIDED, foreground))
 
 
 def _energies(maps: np.ndarray, level: float, crf: CrfSettings) -> np.ndarray:
