@@ -3,7 +3,7 @@
 #   bash examples/lpcam-coco.sh resnet50_cls.pth train2014/ instances_train2014.json MASKS/ [OUT]
 # The checkpoint is one of the IRN family for the 80 classes (camkit classify-train --preset irn --classes coco). MASKS holds a
 # PNG for each photo with 0 for background and 1 to 80 for the classes in COCO's order. INIT=resnet50.pth names what IRN
-# starts from. As an array job, add --shard $SLURM_ARRAY_TASK_ID/N to cam, lpcam-apply and refine walk.
+# starts from. The maps alone may be made by array jobs beforehand: the same commands with --shard, see infercam-coco.sh.
 set -euo pipefail
 [ $# -ge 4 ] || { sed -n '2,3s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 images=$2 labels=$3 masks=$4 out=${5:-lpcam-coco}

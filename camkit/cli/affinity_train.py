@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,14 @@ def command(
     out: t.Out,
     stores: o.Stores = None,
     images: t.PhotosOfStore = None,
-    init: t.Init = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Weights to start from: classifiers as for classify-train, or such a network, to go on with.",
+            rich_help_panel=t.START,
+        ),
+    ] = None,
     arch: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +82,16 @@ def command(
     crop: t.Crop = None,
     flip: t.Flip = None,
     jitter: t.Jitter = None,
-    input_size: t.InputSize = None,
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Longer side at which refine walk is to see photos. Default: as in training.",
+            rich_help_panel=o.OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
     overwrite: o.Overwrite = False,
     device: o.Device = "auto",
     precision: o.Precision = PrecisionChoice.auto,
@@ -88,8 +105,8 @@ def command(
     """Train AffinityNet: an embedding that is alike where pixels belong to the same thing, for camkit refine walk.
 
     Learns from maps: two CRFs of each photo, one that sees much background and one that sees little, say which pixels
-    are sure; the labels are kept in NAME.labels.h5. A masks store is taken as the labels. Photos without a class are
-    left out. Writes the checkpoint of the last epoch and its learning curve (NAME.curve.csv, NAME.curve.png).
+    are sure; the labels are kept in NAME.labels.h5. Maps or signed scores without a class teach nothing. A masks store
+    is taken as the labels. Writes the checkpoint of the last epoch and its curve (NAME.curve.csv, NAME.curve.png).
     The recipe is the authors': 8 epochs, batches of 8 crops of 448 px, rate 0.1 with hardly any momentum.
     Run again to continue an interrupted training: it ends with the same weights.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from camkit.stages.training import Trained
 
 START = "Starting weights"
-RECIPE = "Recipe (defaults: the preset's)"
+RECIPE = "Recipe"
 PHOTOS = "How photos are shown"
 
 
@@ -152,7 +152,7 @@ FreezeNorm = Annotated[
 ]
 Freeze = Annotated[
     str | None,
-    typer.Option(metavar="NAME,…", help="Modules that do not learn (conv1,layer1).", rich_help_panel=RECIPE),
+    typer.Option(metavar="NAME,…", help="Modules that do not learn (stem,layer1).", rich_help_panel=RECIPE),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, rich_help_panel=RECIPE)]
 Resize = Annotated[

@@ -36,7 +36,7 @@ from camkit.types import AffinityKind
 Trunk = ResNet38 | ResNet | ToyNet
 
 PUBLISHED_CROP = 512
-"""Side of the crops that IRN is trained on, and at least of the photos it is shown."""
+"""Side of the crops that IRN's program trains on by default."""
 
 
 class PairNetwork(nn.Module, ABC):
@@ -134,7 +134,7 @@ class LoadedAffinity:
     """A network in evaluation mode on the CPU, of a trunk called `arch`, and where it is from.
 
     input_size  longer side of the photo it knows best; None: native
-    crop        side of the squares it was trained on; 0: whole photos
+    crop        side of the squares it was trained on; 0: whole photos; None: not recorded
     """
 
     network: AffinityNet | BoundaryNet
@@ -143,7 +143,12 @@ class LoadedAffinity:
     path: Path
     sha256: str
     input_size: int | None = None
-    crop: int = PUBLISHED_CROP
+    crop: int | None = None
+
+    @property
+    def smallest_side(self) -> int:
+        """Of what it is to be shown."""
+        return PUBLISHED_CROP if self.crop is None else self.crop
 
 
 NETWORKS: Mapping[AffinityKind, type[AffinityNet] | type[BoundaryNet]] = {
@@ -185,11 +190,15 @@ def load_affinity(ckpt: Path, kind: AffinityKind, *, for_inference: bool = True)
 
 def holds(ckpt: Path, kind: AffinityKind) -> bool:
     """Whether the checkpoint is of such a network, rather than of a classifier."""
-    tensors, own = read_tensors(packaged(ckpt))
+    return kind_of(*read_tensors(packaged(ckpt))) == kind
+
+
+def kind_of(tensors: State, own: Mapping[str, Any] | None) -> AffinityKind | None:
+    """Of a checkpoint's tensors and description; None: another network."""
     if own is not None:
-        return bool(own.get("kind") == kind)
+        return next((kind for kind in NETWORKS if kind == own.get("kind")), None)
     found = find_network(tensors)
-    return found is not None and NETWORKS[kind].signature in found[1]
+    return next((kind for kind, known in NETWORKS.items() if found and known.signature in found[1]), None)
 
 
 def _check_own(path: Path, kind: AffinityKind, own: Mapping[str, Any]) -> None:
@@ -291,10 +300,3 @@ def levels_of(trunk: Trunk) -> list[tuple[int, int]]:
 def width_of(trunk: Trunk) -> int:
     """Channels of the first convolution: 64 in the published networks."""
     return next(module for module in trunk.modules() if isinstance(module, nn.Conv2d)).out_channels
-
-
-def stem_of(trunk: Trunk) -> tuple[str, ...]:
-    """The modules that the methods' programs leave as they are, in a trunk that learns."""
-    if isinstance(trunk, ResNet38):
-        return ("conv1a", "b2", "b2_1", "b2_2")
-    return ("conv1", "bn1") if isinstance(trunk, ResNet) else ("stem", "stem_norm")

@@ -82,6 +82,15 @@ def build(arch: str, num_classes: int, *, width: int | None = None, output_strid
     return network
 
 
+def stem_of(trunk: nn.Module) -> tuple[str, ...]:
+    """The first modules, which the programs of PSA and IRN leave as they are in a trunk that learns."""
+    if isinstance(trunk, resnet38.ResNet38):
+        return ("conv1a", "b2", "b2_1", "b2_2")
+    if isinstance(trunk, resnet.ResNet):
+        return ("conv1", "bn1")
+    return ("stem", "stem_norm") if isinstance(trunk, toy.ToyNet) else ()
+
+
 def detect(shapes: Shapes) -> str | None:
     """The architecture whose trunk has these keys and shapes (in the network's own keys)."""
     names = [name for name, known in ARCHITECTURES.items() if known.fits(shapes)]

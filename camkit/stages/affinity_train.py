@@ -26,9 +26,12 @@ from camkit.stages.training import (
     TrainingPlace,
     carry_out,
     load_or_build,
+    named_to_rest,
     provenance_of,
+    resting_stem,
     seen_size,
 )
+from camkit.store.merge import shard_words
 from camkit.store.reader import Reader
 from camkit.training.recipe import Recipe
 from camkit.types import AffinityKind
@@ -43,9 +46,6 @@ log = logging.getLogger("camkit")
 
 RADIUS: Mapping[AffinityKind, int] = {"affinitynet": 5, "irn": 10}
 TITLES: Mapping[AffinityKind, str] = {"affinitynet": "AffinityNet", "irn": "IRN's boundaries"}
-STEM = "stem"
-"""Among the modules that do not learn: the trunk's first ones, whatever they are called."""
-
 TAKES = ("maps", "signed", "masks")
 
 
@@ -130,7 +130,6 @@ def _train(
             radius=radius, **({} if labels.given else made),
         )  # fmt: skip
         plan = _Training(kind, labels, place.start, recipe, radius, device, run, input_size)
-        recipe = replace(recipe, freeze=plan.freeze)
         trained = carry_out(lambda ranks: plan.job(ranks, stack), run, recipe, place, device, runtime, photos=len(ids))
     failures = {**labels.failures, **trained.summary.failures}
     return replace(trained, summary=replace(trained.summary, failures=failures))
@@ -139,7 +138,9 @@ def _train(
 def _check_source(store: Reader, paths: Sequence[Path], name: str, kept: Path, confidence: Confidence | None) -> None:
     kind = store.header.kind
     if kind not in TAKES:
-        raise UsageError(f"{name} is a {kind} store; take maps (camkit cam), or masks as labels")
+        raise UsageError(f"{name} is a {kind} store; take maps (camkit cam), signed scores, or masks as labels")
+    if store.header.shard:
+        log.warning("%s is %s: the others' images are not learned from", name, shard_words(store.header.shard))
     if kind == "masks" and confidence is not None:
         *others, last = (f"--{level.replace('_', '-')}" for level in levels_of(confidence))
         raise UsageError(f"{', '.join(others)} and {last} have no effect: {name} holds the labels")
@@ -175,13 +176,7 @@ class _Training:
     run: Mapping[str, Any]
     input_size: int | None
 
-    @property
-    def freeze(self) -> tuple[str, ...]:
-        """Without what stands for other names."""
-        return tuple(name for name in self.recipe.freeze if name != STEM)
-
     def job(self, ranks: Ranks, stack: ExitStack) -> Job:
-        from camkit.models.affinity import stem_of
         from camkit.models.classifier import trains_channels_last
         from camkit.training import affinity
         from camkit.training.classify import Item, mean_colour
@@ -189,7 +184,7 @@ class _Training:
         from camkit.training.planes import WithPlanes
 
         network, arch, fresh = self.network()
-        check_resting(network, self.freeze)  # before labels take their time
+        check_resting(network, named_to_rest(self.recipe))  # before labels take their time
         store = stack.enter_context(self.labels.opened(ranks.wait))
         paths = self.labels.photos.paths
         photos = [Item(id, paths[id], ()) for id in self.labels.ids if id in store and id in paths]
@@ -212,7 +207,7 @@ class _Training:
                 provenance=self.run,
             ),
             draw=partial(_draw, title=f"{TITLES[self.kind]} on {arch}, {len(photos)} training photos: loss of pairs"),
-            resting=[f"trunk.{name}" for name in stem_of(network.trunk)] if STEM in self.recipe.freeze else [],
+            resting=resting_stem(self.recipe, network.trunk, "trunk."),
         )  # fmt: skip
 
     def network(self) -> tuple[AffinityNet | BoundaryNet, str, list[str]]:
@@ -259,8 +254,18 @@ def _save_epoch(
 ) -> None:
     from camkit.models.affinity import save_affinity
 
+    _check_pairs(figures)
     extra = {"figures": dict(figures), "provenance": provenance}
     save_affinity(path, network, arch=arch, input_size=input_size, crop=crop, extra=extra)
+
+
+def _check_pairs(figures: Mapping[str, Any]) -> None:
+    """After an epoch: a loss that is exactly 0 is that of pairs that were never seen."""
+    unseen = [name for name in ("background", "foreground", "different") if figures[f"loss_{name}"] == 0]
+    if len(unseen) == 3:
+        raise InputError("no two pixels near each other are both sure of their label: there is nothing to learn from")
+    if unseen and figures["epoch"] == 1:
+        log.warning("the labels have no pairs of kind %s: the network cannot tell what belongs together", unseen[0])
 
 
 def _draw(rows: History, path: Path, *, title: str) -> None:

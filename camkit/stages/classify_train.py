@@ -24,6 +24,7 @@ from camkit.stages.training import (
     check_labels,
     classes_to_learn,
     provenance_of,
+    resting_stem,
     seen_size,
     starting_network,
     validation_of,
@@ -154,6 +155,7 @@ def make_job(
         best_by=BEST_BY if judged is not None else None,
         save=partial(save_epoch, arch=arch, classes=classes, input_size=input_size, provenance=provenance),
         draw=partial(draw_learning_curve, title=f"{arch}, {len(classes)} classes, {len(items)} training photos"),
+        resting=resting_stem(recipe, network),
     )
 
 

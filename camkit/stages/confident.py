@@ -125,7 +125,7 @@ def label(
     if isinstance(record, Failure):
         return record
     assert record.upstream is not None
-    maps, classes = upsample(positive_part(record.upstream.values), record.size), record.upstream.classes
+    maps, classes = positive_part(upsample(record.upstream.values, record.size)), record.upstream.classes
     try:
         found = confident_labels(read_photo(record.upstream, photos), maps, confidence)
     except CamkitError as error:

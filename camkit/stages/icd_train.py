@@ -18,6 +18,7 @@ from camkit.pipeline.select import Inputs, Selection, select
 from camkit.stages.classify_train import count, items_of
 from camkit.stages.judge import select_to_judge
 from camkit.stages.training import (
+    STEM,
     Start,
     Trained,
     TrainingPlace,
@@ -25,6 +26,7 @@ from camkit.stages.training import (
     check_labels,
     classes_to_learn,
     provenance_of,
+    resting_stem,
     seen_size,
     starting_network,
     validation_of,
@@ -102,7 +104,7 @@ def _check_recipe(recipe: Recipe, icd: IcdRecipe, *, with_superpixels: bool) -> 
 
 def own_module(name: str) -> str:
     """A module of any classifier, by its name in an IcdNetwork."""
-    return name if name.partition(".")[0] in ("classifier", "heads") else f"classifier.{name}"
+    return name if name.partition(".")[0] in ("classifier", "heads", STEM) else f"classifier.{name}"
 
 
 def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> None:
@@ -168,6 +170,7 @@ class _Training:
             best_by=None,
             save=partial(_save_epoch, arch=arch, classes=self.classes, input_size=seen, provenance=self.run),
             draw=partial(_draw_classification, title=title),
+            resting=resting_stem(self.recipe, network.classifier, "classifier."),
         )
 
     def network(self) -> tuple[IcdNetwork, str, list[str]]:

@@ -45,11 +45,11 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
-    from camkit.models.affinity import NETWORKS, holds
+    from camkit.models.affinity import kind_of
     from camkit.models.tensors import read_tensors
 
-    own = read_tensors(path)[1] or {}
-    affinity = next((kind for kind in NETWORKS if holds(path, kind)), None)
+    tensors, described_own = read_tensors(path)
+    affinity, own = kind_of(tensors, described_own), described_own or {}
     described = _describe_classifier(path, own) if affinity is None else _describe_affinity(path, affinity)
     figures, provenance = _history(own.get("extra"))
     return {

@@ -24,6 +24,8 @@ from camkit.store.provenance import sha256_file, stage
 from camkit.training.recipe import Recipe, check_recipe, preset
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from camkit.models.classifier import Network
     from camkit.training.classify import Item
     from camkit.training.folder import History, TrainingFolder
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 NO_LABELS = "training needs image-level labels: give --labels, or a VOC root with annotations or masks"
+
+
+STEM = "stem"
+"""Among the modules that do not learn: the trunk's first ones, whatever they are called."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,18 @@ def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
         log.warning("a single training photo: the network will know it by heart, and nothing else")
 
 
+def resting_stem(recipe: Recipe, trunk: nn.Module, within: str = "") -> list[str]:
+    """The names of the trunk's first modules if the recipe lets them rest; within: what stands before them."""
+    from camkit.models.zoo import stem_of
+
+    return [within + name for name in stem_of(trunk)] if STEM in recipe.freeze else []
+
+
+def named_to_rest(recipe: Recipe) -> tuple[str, ...]:
+    """Without the word for the stem."""
+    return tuple(name for name in recipe.freeze if name != STEM)
+
+
 def carry_out(
     job_of: Callable[[Ranks], Job],
     run: Mapping[str, Any],
@@ -163,7 +181,7 @@ def carry_out(
         ranks.wait()
         try:
             state: State = train(
-                job, recipe, folder, device, ranks,
+                job, replace(recipe, freeze=named_to_rest(recipe)), folder, device, ranks,
                 workers=runtime.workers, stop_on_error=runtime.on_error == "stop",
                 seconds_between_saves=place.seconds_between_saves,
             )  # fmt: skip

@@ -172,17 +172,17 @@ def walks_of_batch(
         if record.image is None:
             found.append(finish(record, np.ones((1, *record.size), np.float32)))
             continue
-        values = positive_part(record.upstream.values) if signed else record.upstream.values
         with inference(device):
-            probs = walked_probs(record.image, values, loaded, settings, device)
+            probs = walked_probs(record.image, record.upstream.values, loaded, settings, device, signed=signed)
         found.append(finish(record, probs))
     return found
 
 
 def walked_probs(
-    image: np.ndarray, values: np.ndarray, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device
-) -> np.ndarray:
-    """Probabilities [1 + C, h, w], background first, of a photo [h, w, 3] uint8 and its maps or probs."""
+    image: np.ndarray, values: np.ndarray, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device,
+    *, signed: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Probabilities [1 + C, h, w], background first, of a photo [h, w, 3] uint8 and its maps, scores or probs."""
     import torch
 
     from camkit.methods.walk.affinity import cell_means
@@ -190,12 +190,11 @@ def walked_probs(
 
     seen = torch.from_numpy(image).to(device.torch_device).permute(2, 0, 1).float()
     affinities, boundary = _affinities_of(seen, loaded, settings)
+    values = upsample(values, image.shape[:2] if boundary is None else (boundary.shape[0], boundary.shape[1]))
+    values = positive_part(values) if signed else values
     if boundary is not None:
-        start = torch.from_numpy(upsample(values, (boundary.shape[0], boundary.shape[1]))).to(seen.device) * (
-            1 - boundary
-        )
+        start = torch.from_numpy(values).to(seen.device) * (1 - boundary)
     else:
-        values = upsample(values, image.shape[:2])
         values = values if settings.alpha is None else with_background(values, settings.alpha)
         start = cell_means(torch.from_numpy(values).to(seen.device), settings.stride)
     walked = random_walk(start, affinities.pow_(settings.power), settings.radius, settings.steps).cpu().numpy()
@@ -231,7 +230,7 @@ def _affinities_of(
         return colour_affinity(colours_of_cells(seen, settings.stride), settings.radius), None
     photo = normalised(seen, loaded.network.mean, loaded.network.std)
     if loaded.kind == "irn":
-        boundary = find_boundary(loaded.network, photo, settings.stride, loaded.crop)
+        boundary = find_boundary(loaded.network, photo, settings.stride, loaded.smallest_side)
         return boundary_affinity(boundary, settings.radius), boundary
     affinities = feature_affinity(embed(loaded.network, photo, settings.stride), settings.radius)
     return published_pairs(affinities, settings.radius) if settings.published else affinities, None

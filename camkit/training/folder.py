@@ -54,7 +54,7 @@ class TrainingFolder:
         }
 
     def is_finished(self, run: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """True if `out` is the result of this very run; UsageError if it is anything else, unless to be replaced."""
+        """True if `out` is the result of this very run and stays; UsageError if it is anything else and would stay."""
         if not self.out.exists():
             return False
         written = _provenance_of(self.out)
@@ -63,10 +63,10 @@ class TrainingFolder:
                 f"{self.out} is no checkpoint that camkit trained, and is not replaced: choose another --out"
             )
         found = difference(written, run)
-        if found is None:
-            return True
         if overwrite:
             return False
+        if found is None:
+            return True
         raise UsageError(
             f"{self.out} was made by another run: {found}\nchoose another --out, or replace it with --overwrite"
         )

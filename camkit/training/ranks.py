@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.select import shard_of_environment
 
 log = logging.getLogger("camkit")
+
+PATIENCE = timedelta(days=7)
+"""For the other ranks, which may have more to make before a training begins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def ranks_of_environment(device: Device) -> Iterator[Ranks]:
     if not device.is_cpu:
         torch.cuda.set_device(device.torch_device)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    dist.init_process_group("gloo" if device.is_cpu else "nccl")
+    dist.init_process_group("gloo" if device.is_cpu else "nccl", timeout=PATIENCE)
     level = log.level
     if rank > 0:  # what is told is the same everywhere; warnings are not
         log.setLevel(max(level, logging.WARNING))

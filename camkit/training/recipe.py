@@ -50,7 +50,7 @@ class Recipe:
     ema          decay of the moving average of the weights, which is then validated and saved; None: no average
     freeze_norm  batch norms keep their running statistics
     norm_learns  their scale and offset learn
-    freeze       modules whose weights stay as they are
+    freeze       modules whose weights stay as they are; `stem` stands for the trunk's first ones
     """
 
     epochs: int = 15
@@ -123,11 +123,12 @@ PRESETS: Mapping[str, Recipe] = {
     # Both programs hand the weight decay to SGD a second time, as its momentum: they train without any to speak of.
     "psa": Recipe(
         epochs=15, batch_size=16, rate=0.1, momentum=5e-4, weight_decay=5e-4, freeze_norm=True, norm_learns=False,
+        freeze=("stem",),
         augmentation=Augmentation(long_side=(256, 512), crop=448, jitter=0.3),
     ),
     "irn": Recipe(
         epochs=5, batch_size=16, rate=0.1, momentum=1e-4, weight_decay=1e-4, freeze_norm=True,
-        freeze=("conv1", "bn1"), augmentation=Augmentation(long_side=(320, 640), crop=512),
+        freeze=("stem",), augmentation=Augmentation(long_side=(320, 640), crop=512),
     ),
     # 20,000 steps of two photos; its first 30,000, with the trunk frozen, are a run of their own with --freeze
     "dcsm": Recipe(
@@ -138,7 +139,7 @@ PRESETS: Mapping[str, Recipe] = {
         epochs=20, batch_size=32, rate=1e-3, schedule="poly-epoch",
         augmentation=Augmentation(scale_range=(0.5, 1.5), crop=321),
     ),
-    # of affinities; `stem` stands for the trunk's first modules
+    # of affinities
     "affinitynet": Recipe(
         epochs=8, batch_size=8, rate=0.1, momentum=5e-4, weight_decay=5e-4, freeze_norm=True, norm_learns=False,
         freeze=("stem",), augmentation=Augmentation(crop=448, jitter=0.3),

@@ -24,7 +24,6 @@ from camkit.models.affinity import (
     load_affinity,
     save_affinity,
     start_affinity,
-    stem_of,
 )
 from camkit.models.checkpoint import PACKAGED
 from camkit.models.resnet38 import PreActivation, ResNet38
@@ -99,9 +98,9 @@ def test_whole_photos_and_native_sizes_are_remembered(tmp_path: Path, kind: Affi
 def test_a_published_checkpoint_becomes_one_of_camkits(tmp_path: Path, layout: str) -> None:
     kind: AffinityKind = "irn" if layout == "irn" else "affinitynet"
     published = load_affinity(written(tmp_path, fill(LAYOUTS[layout])), kind, for_inference=False)
-    assert published.crop == 512
+    assert (published.crop, published.smallest_side) == (None, 512)
     ours = load_affinity(again(tmp_path / "a.safetensors", published), kind, for_inference=False)
-    assert (ours.arch, ours.crop, ours.input_size) == (published.arch, 512, None)
+    assert (ours.arch, ours.crop, ours.input_size) == (published.arch, 0, None)
     x = photo(48, 64)
     with torch.inference_mode():
         assert torch.equal(ours.network(x), published.network(x))
@@ -217,7 +216,7 @@ def test_who_holds_what(tmp_path: Path) -> None:
 @EACH
 def test_the_stem_is_what_comes_first(arch: str, kind: AffinityKind) -> None:
     network = started(arch, kind)
-    stem = stem_of(network.trunk)
+    stem = zoo.stem_of(network.trunk)
     children = [name for name, _ in network.trunk.named_children() if name not in ("relu", "maxpool")]
     assert list(stem) == children[: len(stem)]
     expected = {"resnet38": ("conv1a", "b2", "b2_1", "b2_2"), "toy": ("stem", "stem_norm")}

@@ -143,6 +143,38 @@ def test_a_photo_that_cannot_be_used_is_left_out_and_named(tmp_path: Path, label
     assert (tmp_path / "x.safetensors").exists()
 
 
+def test_a_photo_that_was_mended_is_learned_from_when_asked(tmp_path: Path) -> None:
+    world = draw_world(tmp_path / "w", count=4)
+    source = written(tmp_path / "cams.h5", world, [maps_of(world, id) for id in world.ids])
+    out, photo = tmp_path / "x.safetensors", world.root / "JPEGImages" / f"{world.ids[1]}.jpg"
+    sound = photo.read_bytes()
+    photo.write_bytes(b"no photo")
+    train("affinitynet", source, out)
+    before = out.read_bytes()
+    photo.write_bytes(sound)
+    trained = train("affinitynet", source, out, overwrite=True)
+    assert trained.summary.failures == {}
+    assert out.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(255, "there is nothing to learn from"), (0, "no pairs of kind foreground")]
+)
+def test_labels_without_pairs_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int, told: str
+) -> None:
+    world = draw_world(tmp_path / "w", count=3)
+    source = masks_store(tmp_path / "m.h5", world, lambda mask: np.full_like(mask, number))
+    out = tmp_path / "x.safetensors"
+    if number == 255:
+        with pytest.raises(InputError, match=told):
+            train("irn", source, out)
+        assert not out.exists()
+        return
+    train("irn", source, out)
+    assert told in caplog.text
+
+
 def test_nothing_is_learned_where_no_photo_is_left(tmp_path: Path) -> None:
     world = draw_world(tmp_path / "w", count=2)
     source = written(tmp_path / "cams.h5", world, [maps_of(world, id) for id in world.ids])
@@ -183,5 +215,5 @@ def test_of_signed_scores_the_positive_part_counts(photos: World, tmp_path: Path
         for labels in store:
             image, _ = read_image(photos.root / "JPEGImages" / f"{labels.id}.jpg")
             known = scores.read(labels.id)
-            expected = confident_labels(image, upsample(positive_part(known.values), known.size), PUBLISHED["irn"])
+            expected = confident_labels(image, positive_part(upsample(known.values, known.size)), PUBLISHED["irn"])
             np.testing.assert_array_equal(labels.values, np.array([0, *(known.classes + 1), 255])[expected])

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.errors import CheckpointError, InputError, UsageError
+from camkit.evaluate.resize import upsample
 from camkit.methods.walk.settings import DEFAULTS, WalkSettings
 from camkit.stages.walk import probs_of_walk, refine_walk
 from tests.models.tiny import fill
@@ -172,7 +173,7 @@ def test_what_cannot_be_is_told(maps: Path, tmp_path: Path, options: dict[str, A
 
 def test_of_signed_scores_what_is_above_0_walks(tmp_path: Path) -> None:
     draw(tmp_path / "photos" / "a.png")
-    scores = 3 * spot() - 1.5
+    scores = upsample(3 * spot() - 1.5, SIZE)
     positive = np.maximum(scores, 0)
     signed = write(tmp_path / "signed.h5", "signed", tmp_path / "photos", {"a": (scores, [1], SIZE)})
     above = write(tmp_path / "maps.h5", "maps", tmp_path / "photos", {"a": (positive / positive.max(), [1], SIZE)})

@@ -80,6 +80,7 @@ def test_the_recipes_of_affinities_are_those_of_their_programs() -> None:
     assert affinitynet.augmentation == Augmentation(crop=448, jitter=0.3)
     assert boundary.augmentation == Augmentation(scale_range=(0.5, 1.5), crop=512)
     assert (affinitynet.freeze, boundary.freeze) == (("stem",), ("trunk",))
+    assert preset("psa").freeze == preset("irn").freeze == ("stem",)
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,12 @@ def between(values: Tensor, offset: Offset) -> tuple[Tensor, Tensor]:
 
 
 def feature_affinity(features: Tensor, radius: int) -> Tensor:
-    """AffinityNet: exp(−mean |difference|) of embeddings [D, h, w] → [K, h, w]."""
-    planes = features.new_zeros(len(half_disc(radius)), *features.shape[1:])
+    """AffinityNet: exp(−mean |difference|) of embeddings [..., D, h, w] → [K, ..., h, w]."""
+    *batch, _, height, width = features.shape
+    planes = features.new_zeros(len(half_disc(radius)), *batch, height, width)
     for plane, offset in zip(planes, half_disc(radius), strict=True):
         here, there = between(features, offset)
-        between(plane, offset)[0].copy_((here - there).abs_().mean(dim=0).neg_().exp_())
+        between(plane, offset)[0].copy_((here - there).abs_().mean(dim=-3).neg_().exp_())
     return planes
 
 

@@ -1,6 +1,8 @@
 """What affinity networks learn from: labels that are sure, and the loss of pairs of cells with the same or another one.
 
-AffinityNet (Ahn and Kwak 2018) and IRN (Ahn, Cho and Kwak 2019) differ in how affinities are made, not in this.
+AffinityNet (Ahn and Kwak 2018) and IRN (Ahn, Cho and Kwak 2019) differ in how affinities are made, not in this. All
+pairs within the radius count, as in the papers; their programs leave out those near the sides and the bottom, one in
+seven of a crop.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camkit.methods.walk.affinity import between, half_disc, met_on_the_way
+from camkit.methods.walk.affinity import between, feature_affinity, half_disc, met_on_the_way
 from camkit.methods.walk.confident import UNDECIDED
 
 BACKGROUND, FOREGROUND, DIFFERENT = 1, 2, 3
@@ -21,7 +23,10 @@ EPSILON = 1e-5
 
 
 def labels_of_cells(labels: Tensor, stride: int) -> Tensor:
-    """AffinityNet: what more than half of a cell is, else undecided. [B, H, W] → [B, ⌈H / stride⌉, ⌈W / stride⌉]."""
+    """AffinityNet: what more than half of a cell is, else undecided. [B, H, W] → [B, ⌈H / stride⌉, ⌈W / stride⌉].
+
+    Its program averages the CRFs' probabilities in a cell; labels take a hundredth of their room, and hardly differ.
+    """
     height, width = labels.shape[1:]
     labels = F.pad(labels, (0, -width % stride, 0, -height % stride), value=UNDECIDED)
     decided = torch.full_like(labels[:, ::stride, ::stride], UNDECIDED)
@@ -60,8 +65,8 @@ def sums_of_losses(affinities: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def feature_affinities(features: Tensor, radius: int) -> Tensor:
-    """AffinityNet: of a batch of embeddings [B, D, h, w] → [K, B, h, w]; what is beyond the grid counts nothing."""
-    return (-_MeanDifference.apply(features, radius)).exp()
+    """AffinityNet: of a batch of embeddings [B, D, h, w] → [K, B, h, w]."""
+    return _FeatureAffinity.apply(features, radius)
 
 
 def boundary_affinities(boundary: Tensor, radius: int) -> Tensor:
@@ -69,27 +74,23 @@ def boundary_affinities(boundary: Tensor, radius: int) -> Tensor:
     return 1 - _LargestOnTheWay.apply(boundary, radius)
 
 
-class _MeanDifference(torch.autograd.Function):
-    """[B, D, h, w] → [K, B, h, w]: mean |difference|. Keeps the features alone: differences are K times as many."""
+class _FeatureAffinity(torch.autograd.Function):
+    """Keeps the features and the affinities: the differences between features are hundreds of times as many."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, radius: int) -> Tensor:
-        ctx.save_for_backward(features)
+        affinities = feature_affinity(features, radius)
+        ctx.save_for_backward(features, affinities)
         ctx.radius = radius
-        batch, _, *size = features.shape
-        planes = features.new_zeros(len(half_disc(radius)), batch, *size)
-        for plane, offset in zip(planes, half_disc(radius), strict=True):
-            here, there = between(features, offset)
-            between(plane, offset)[0].copy_((here - there).abs_().mean(dim=1))
-        return planes
+        return affinities
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
-        (features,) = ctx.saved_tensors
+        features, affinities = ctx.saved_tensors
         total = torch.zeros_like(features)
-        for plane, offset in zip(gradients, half_disc(ctx.radius), strict=True):
+        for plane, offset in zip(gradients * affinities, half_disc(ctx.radius), strict=True):
             here, there = between(features, offset)
-            pull = (here - there).sign_().mul_(between(plane, offset)[0][:, None])
+            pull = (there - here).sign_().mul_(between(plane, offset)[0][:, None])
             of_here, of_there = between(total, offset)
             of_here.add_(pull)
             of_there.sub_(pull)
