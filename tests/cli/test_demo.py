@@ -16,7 +16,7 @@ from tests.support.world import camkit, said
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    result = camkit("demo", "here", "--scenes", "10", cwd=folder)
+    result = camkit("demo", "here", "--scenes", "10", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     (folder / "table.txt").write_bytes(result.stdout)
     return folder

@@ -42,7 +42,7 @@ def prototypes(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_photos_to_figures(world: World, prototypes: Path, tmp_path: Path) -> None:
     common = ("--ckpt", world.ckpt, "--images", world.root)
-    apply = camkit("lpcam-apply", "--prototypes", prototypes, *common, "--out", "maps.h5", cwd=tmp_path)
+    apply = camkit("lpcam-apply", "--prototypes", prototypes, *common, "--out", "maps.h5", cwd=tmp_path, fresh=True)
     assert apply.returncode == 0, said(apply)
     figures = camkit("evaluate", "maps.h5", "--gt", world.root, "--json", cwd=tmp_path)
     assert 0 < json.loads(figures.stdout)["miou"] < 1
