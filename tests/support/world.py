@@ -16,7 +16,7 @@ from PIL import Image
 from camkit.data.classes import VOC_CLASSES
 from camkit.data.masks import write_mask
 from tests.models.tiny import tiny_checkpoint
-from tests.support.warm import WarmInterpreter
+from tests.support.warm import Running, WarmInterpreter
 
 SIZES = ((48, 64), (64, 48), (40, 40), (57, 43))
 TIMEOUT = 120
@@ -84,6 +84,12 @@ def camkit(
         timeout=TIMEOUT,
         env=settings,
     )
+
+
+def start_camkit(*arguments: object, cwd: Path) -> Running:
+    """The same, to be watched or killed on its way; one after the other."""
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    return next(_WARM).start([str(argument) for argument in arguments], cwd, settings)
 
 
 _WARM = itertools.cycle([WarmInterpreter(), WarmInterpreter()])
