@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from camkit.models.checkpoint import load_classifier, save_classifier
     from camkit.pipeline.output import Output, Runtime, Summary
     from camkit.pipeline.select import Inputs
+    from camkit.stages.affinity_train import affinity_train, irn_train
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
@@ -55,6 +56,7 @@ _HOMES = {
     "Runtime": "camkit.pipeline.output",
     "Summary": "camkit.pipeline.output",
     "Writer": "camkit.store.writer",
+    "affinity_train": "camkit.stages.affinity_train",
     "cam": "camkit.stages.cam",
     "classify": "camkit.stages.classify",
     "classify_train": "camkit.stages.classify_train",
@@ -67,6 +69,7 @@ _HOMES = {
     "icd_train": "camkit.stages.icd_train",
     "import_files": "camkit.stages.exchange",
     "infercam": "camkit.stages.infercam",
+    "irn_train": "camkit.stages.affinity_train",
     "load_classifier": "camkit.models.checkpoint",
     "lpcam_apply": "camkit.stages.lpcam_apply",
     "lpcam_cluster": "camkit.stages.lpcam_cluster",
@@ -84,10 +87,11 @@ _HOMES = {
 
 __all__ = [
     "Activation", "Clustering", "DcsmSettings", "Foreign", "Header", "InferCamSettings", "Inputs", "Network",
-    "Output", "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "cam", "classify", "classify_train",
-    "crf", "dcsm", "demo", "evaluate_predictions", "export_store", "icd_apply", "icd_train", "import_files",
-    "infercam", "load_classifier", "lpcam_apply", "lpcam_cluster", "mask", "merge_stores", "open_store",
-    "refine_superpixel", "refine_walk", "save_classifier", "show_sheet", "superpixels", "toy_world", "write_report",
+    "Output", "Reader", "Record", "Report", "Runtime", "Summary", "Writer", "affinity_train", "cam", "classify",
+    "classify_train", "crf", "dcsm", "demo", "evaluate_predictions", "export_store", "icd_apply", "icd_train",
+    "import_files", "infercam", "irn_train", "load_classifier", "lpcam_apply", "lpcam_cluster", "mask",
+    "merge_stores", "open_store", "refine_superpixel", "refine_walk", "save_classifier", "show_sheet",
+    "superpixels", "toy_world", "write_report",
 ]  # fmt: skip
 
 

@@ -18,6 +18,9 @@ Size = tuple[int, int]
 Pooling = Literal["average", "maximum"]
 """How a classifier's scores at all positions become one score."""
 
+AffinityKind = Literal["affinitynet", "irn"]
+"""What a network says of neighbouring cells: an embedding to compare, or the boundaries between classes."""
+
 
 def no_classes() -> np.ndarray:
     """The classes of an activation that has none, or that is about all classes at once."""

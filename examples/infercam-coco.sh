@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# InferCam's Table 2 of the supplement on COCO 2014 (paper: CAM 29.4, InferCam 29.8 on train).
+# InferCam's Table 2 of the supplement on COCO 2014 (paper: CAM 29.4, InferCam 29.8 on train), and the maps after a random walk.
 #   bash examples/infercam-coco.sh CHECKPOINT train2014/ instances_train2014.json MASKS/ [OUT]
 # MASKS holds a PNG for each photo with 0 for background and 1 to 80 for the classes in COCO's order. As an array job,
 # add --shard $SLURM_ARRAY_TASK_ID/N to both of the first commands: the last job joins the parts.
@@ -11,4 +11,8 @@ mkdir -p "$out"
 for method in cam infercam; do
     camkit "$method" --ckpt "$ckpt" --images "$images" --labels "$labels" --classes coco --out "$out/$method.h5"
     camkit evaluate "$out/$method.h5" --gt "$masks" | tee "$out/$method.txt"
+    camkit affinity-train "$out/$method.h5" --init "$ckpt" --out "$out/$method-affinity.safetensors"
+    camkit refine walk "$out/$method.h5" --affinity affinitynet --ckpt "$out/$method-affinity.safetensors" \
+        --out "$out/$method-walked.h5"
+    camkit evaluate "$out/$method-walked.h5" --gt "$masks" | tee "$out/$method-walked.txt"
 done

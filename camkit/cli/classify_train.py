@@ -113,11 +113,7 @@ def command(
 
 
 def sentence(trained: Trained) -> str:
-    from camkit.pipeline.progress import duration
-
-    if trained.best is None:
-        return "already trained"
-    precision = trained.best.get("mean_average_precision")
-    epochs = f"{len(trained.history)} epoch" + ("s" if len(trained.history) > 1 else "")
-    best = f", best epoch {trained.best['epoch']:.0f}, mAP {100 * precision:.1f}" if precision is not None else ""
-    return f"{epochs} in {duration(trained.summary.seconds)}{best}"
+    best = trained.best or {}
+    precision = best.get("mean_average_precision")
+    told = f", best epoch {best['epoch']:.0f}, mAP {100 * precision:.1f}" if precision is not None else ""
+    return t.course(trained) + told

@@ -95,7 +95,8 @@ def table(result: Demo) -> str:
         drawn.add_column(head, justify="right")
     for row in result.rows:
         *shares, seconds, _ = figures(row).values()
-        drawn.add_row(row.name, *(f"{100 * (share or 0):.1f}" for share in shares), f"{seconds or 0:.1f}")
+        told = ("-" if share is None else f"{100 * share:.1f}" for share in shares)
+        drawn.add_row(row.name, *told, f"{seconds or 0:.1f}")
     text = io.StringIO()
     width = max(shutil.get_terminal_size((100, 24)).columns, 60)
     console = Console(file=text, width=width, force_terminal=sys.stdout.isatty())

@@ -213,11 +213,5 @@ def command(
 
 
 def sentence(trained: Trained) -> str:
-    from camkit.pipeline.progress import duration
-
-    if trained.best is None:
-        return "already trained"
-    precision = trained.best.get("mean_average_precision")
-    told = f", mAP of the classifier {100 * precision:.1f}" if precision is not None else ""
-    epochs = f"{len(trained.history)} epoch" + ("s" if len(trained.history) > 1 else "")
-    return f"{epochs} in {duration(trained.summary.seconds)}{told}"
+    precision = (trained.best or {}).get("mean_average_precision")
+    return t.course(trained) + (f", mAP of the classifier {100 * precision:.1f}" if precision is not None else "")

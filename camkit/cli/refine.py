@@ -74,7 +74,7 @@ def command(
     ckpt: Annotated[
         Path | None,
         typer.Option(
-            help="Of AffinityNet (resnet38 or resnet50) or IRN, as their programs write it.",
+            help="AffinityNet or IRN: of camkit affinity-train and irn-train, or as their programs write it.",
             rich_help_panel=WALK,
             show_default=False,
         ),
@@ -198,8 +198,9 @@ def command(
     value of a map may fall below 1. A vote gives masks, also of maps (by --threshold) and of probabilities.
 
     walk: maps or probabilities spread to neighbours that belong together, by random walks as AffinityNet and IRN have
-    them. Gives probabilities (background first), or with --masks masks. --affinity colour needs no network. The first
-    run on a machine takes some seconds more: the walk is compiled.
+    them; of signed scores, what is above 0. Gives probabilities (background first), or with --masks masks.
+    --affinity colour needs no network; camkit affinity-train and irn-train train one. The first run on a machine takes
+    some seconds more: the walk is compiled.
 
     camkit refine superpixel cams.h5 --superpixels superpixels.h5 --out refined.h5
 

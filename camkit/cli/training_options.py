@@ -12,6 +12,7 @@ from camkit.cli import options as o
 
 if TYPE_CHECKING:
     from camkit.pipeline.select import Inputs
+    from camkit.stages.training import Trained
 
 START = "Starting weights"
 RECIPE = "Recipe (defaults: the preset's)"
@@ -81,6 +82,15 @@ ValImages = Annotated[
 ValLabels = Annotated[
     Path | None,
     typer.Option(help="Labels of --val-images, or of --val if not in --labels.", rich_help_panel=o.IMAGES),
+]
+PhotosOfStore = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Where the photos are. Default: where those of the store were.",
+        rich_help_panel=o.IMAGES,
+        show_default=False,
+    ),
 ]
 Init = Annotated[
     Path | None,
@@ -206,3 +216,12 @@ def photos_to_judge(
     if val is None and val_images is None:
         return None
     return Inputs(val_images or images, val, val_labels or (None if val_images else labels))
+
+
+def course(trained: Trained) -> str:
+    """How many epochs, and how long they took."""
+    from camkit.pipeline.progress import duration
+
+    if trained.best is None:
+        return "already trained"
+    return f"{len(trained.history)} epoch{'s'[: len(trained.history) > 1]} in {duration(trained.summary.seconds)}"

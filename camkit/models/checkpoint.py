@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -21,12 +21,12 @@ from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
-from camkit.types import Pooling
+from camkit.types import AffinityKind, Pooling
 
 FORMAT_VERSION = 1
 KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
-PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd")}
+PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
 ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 OTHER_NETWORKS = {
     r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",
@@ -203,25 +203,29 @@ def _empty_network(path: Path, name: str, state: State, output_stride: int | Non
 
 
 def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
-    kind, version = own.get("kind"), own.get("version")
+    kind = own.get("kind")
     if kind not in KINDS:
-        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier")
-    if version != FORMAT_VERSION or str(own.get("arch")) not in zoo.ARCHITECTURES:
-        raise CheckpointError(
-            f"{path}: was written by another version of camkit ({version}, {own.get('arch')}); update camkit"
-        )
+        told = f"; it is for camkit refine walk --affinity {kind}" if str(kind) in get_args(AffinityKind) else ""
+        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier{told}")
+    check_version(path, own)
     return {
         "arch": str(own["arch"]),
         "classes": own.get("classes"),
-        "mean": _colour(path, "mean", own.get("mean")),
-        "std": _colour(path, "std", own.get("std")),
-        "input_size": _optional_size(path, "input_size", own.get("input_size")),
-        "output_stride": _optional_size(path, "output_stride", own.get("output_stride")),
+        "mean": colour(path, "mean", own.get("mean")),
+        "std": colour(path, "std", own.get("std")),
+        "input_size": optional_size(path, "input_size", own.get("input_size")),
+        "output_stride": optional_size(path, "output_stride", own.get("output_stride")),
         "pooling": _pooling(path, own.get("pooling", "average")),
     }
 
 
-def _colour(path: Path, name: str, value: Any) -> Colour:
+def check_version(path: Path, own: Mapping[str, Any]) -> None:
+    version, arch = own.get("version"), str(own.get("arch"))
+    if version != FORMAT_VERSION or arch not in zoo.ARCHITECTURES:
+        raise CheckpointError(f"{path}: was written by another version of camkit ({version}, {arch}); update camkit")
+
+
+def colour(path: Path, name: str, value: Any) -> Colour:
     sound = (
         isinstance(value, list) and len(value) == 3 and all(isinstance(v, float | int) and 0 <= v <= 1 for v in value)
     )
@@ -236,7 +240,7 @@ def _pooling(path: Path, name: Any) -> Pooling:
     return name
 
 
-def _optional_size(path: Path, name: str, value: Any) -> int | None:
+def optional_size(path: Path, name: str, value: Any) -> int | None:
     if value is not None and (type(value) is not int or value < 1):
         raise CheckpointError(f"{path}: its {name} is {value!r}; a positive whole number is needed")
     return value
@@ -285,16 +289,13 @@ def save_classifier(
     kind: str = "classifier",
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the weights under their published keys as safetensors, with a description of what they are.
+    """Write the weights under their published keys, with a description of what they are; see `save_state`.
 
-    A kill at any instant leaves the old file or the new one.
     settings  of a kind other than a plain classifier: what it adds is made of
     """
     if any(isinstance(module, nn.Identity) for module in network.modules()):
         raise ValueError("a network with folded batch norms cannot be saved: load it with for_inference=False")
     description = {
-        "kind": kind,
-        "version": FORMAT_VERSION,
         "arch": arch,
         "classes": list(classes) if classes is not None else None,
         "mean": list(mean),
@@ -305,14 +306,17 @@ def save_classifier(
         "extra": dict(extra or {}),
         **({} if settings is None else {kind: dict(settings)}),
     }
-    state = {
-        key: value.detach().cpu().contiguous()
-        for key, value in rename(network.state_dict(), dict(network.published)).items()
-    }
+    save_state(path, rename(network.state_dict(), dict(network.published)), kind, description)
+
+
+def save_state(path: Path, state: Mapping[str, torch.Tensor], kind: str, description: Mapping[str, Any]) -> None:
+    """Write weights as safetensors, with what they are. A kill at any instant leaves the old file or the new one."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    described = json.dumps({"kind": kind, "version": FORMAT_VERSION, **description})
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:  # safetensors' own save_file makes files that only their owner may read
-            file.write(save(state, metadata={"camkit": json.dumps(description)}))
+            file.write(save(tensors, metadata={"camkit": described}))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

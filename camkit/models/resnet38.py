@@ -37,15 +37,22 @@ BLOCKS: Mapping[str, Sequence[Convolution]] = {
 }
 
 
+DROPOUT: Mapping[str, float] = {"b6": 0.3, "b7": 0.5, "head": 0.5}
+"""While training, so many of the channels that a block's later convolutions and the classifier see are 0."""
+
+
 class PreActivation(nn.Module):
     """Batch norm and ReLU come before each convolution.
 
     The shortcut of a block that changes shape starts after its first ReLU.
     """
 
-    def __init__(self, inputs: int, unit: int, convolutions: Sequence[Convolution], *, reshapes: bool) -> None:
+    def __init__(
+        self, inputs: int, unit: int, convolutions: Sequence[Convolution], *, reshapes: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.relu = nn.ReLU()
+        self.dropout = nn.Dropout2d(dropout)
         self.names: list[tuple[str, str]] = []  # (batch norm, convolution)
         width = inputs
         for number, (kernel, units, stride, dilation) in enumerate(convolutions):
@@ -69,7 +76,9 @@ class PreActivation(nn.Module):
         shortcut = x
         for norm, convolution in self.names:
             x = self.relu(self.get_submodule(norm)(x))
-            if norm == "bn_branch2a" and self.conv_branch1 is not None:
+            if norm != "bn_branch2a":
+                x = self.dropout(x)
+            elif self.conv_branch1 is not None:
                 shortcut = self.conv_branch1(x)
             x = self.get_submodule(convolution)(x)
         return x + shortcut
@@ -88,10 +97,12 @@ class ResNet38(Network):
         self.conv1a = nn.Conv2d(3, width, 3, padding=1, bias=False)
         inputs = width
         for name, convolutions in BLOCKS.items():
-            self.add_module(name, PreActivation(inputs, width, convolutions, reshapes="_" not in name))
+            block = PreActivation(inputs, width, convolutions, reshapes="_" not in name, dropout=DROPOUT.get(name, 0.0))
+            self.add_module(name, block)
             inputs = width * convolutions[-1][1]
         self.bn7 = nn.BatchNorm2d(inputs)
         self.relu = nn.ReLU()
+        self.dropout = nn.Dropout2d(DROPOUT["head"])
         self.head = nn.Linear(inputs, num_classes, bias=False)
 
     @property
@@ -105,6 +116,9 @@ class ResNet38(Network):
         for name in BLOCKS:
             x = self.get_submodule(name)(x)
         return self.relu(self.bn7(x))
+
+    def pool(self, features: Tensor) -> Tensor:
+        return super().pool(self.dropout(features))
 
     def levels(self, x: Tensor) -> list[Tensor]:
         """What enters the convolutions of the last stages, and the features, all at stride 8."""

@@ -59,10 +59,16 @@ class ToyNet(Network):
         return {name: self.get_submodule(name) for name in ("block1", "block2", "block3", "block4")}
 
     def features(self, x: Tensor) -> Tensor:
+        return self.levels(x)[-1]
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """What each of the blocks gives, at strides 2, 4, 8 and 8."""
         x = self.relu(self.stem_norm(self.stem(x)))
+        found = []
         for block in self.layers.values():
             x = block(x)
-        return x
+            found.append(x)
+        return found
 
 
 def adapt(state: State) -> State:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ from camkit.data.reading import examples, is_folder
 from camkit.data.voc import find_voc
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.pipeline.load import Failure
-from camkit.pipeline.output import is_pipe_or_file
+from camkit.pipeline.output import Output, Runtime, Summary, is_pipe_or_file, open_output, write_activations
+from camkit.pipeline.run import Step
+from camkit.pipeline.select import Shard, shard_of_environment
 from camkit.store.pipe import receive_store
 from camkit.store.prototypes import PrototypeStore
 from camkit.store.provenance import sha256_file, stage
 from camkit.store.reader import Reader, open_store
+from camkit.store.schema import Header, shard_ids
 from camkit.types import Record
+
+log = logging.getLogger("camkit")
 
 STANDARD_INPUT = Path("-")
 STANDARD_INPUT_NAME = "standard input"
@@ -74,6 +80,28 @@ def stored_records(ids: Sequence[str], store: Reader) -> Iterator[Record | Failu
             yield Failure(id, error)
         else:
             yield Record(id, activation.size, upstream=activation)
+
+
+def refine_store(
+    store: Reader,
+    header: Header,
+    output: Output,
+    runtime: Runtime,
+    records: Callable[[Sequence[str]], Iterable[Record | Failure]],
+    step: Step,
+    *,
+    description: str,
+    ids: Sequence[str] | None = None,
+    shard: Shard | None = None,
+) -> Summary:
+    """Run a step over the images of a store, or those of its ids that are named, into another store."""
+    if store.failures:
+        log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
+    ids = store.ids if ids is None else ids
+    shard = shard or shard_of_environment()
+    with open_output(output, header, ids, shard) as sink:
+        own = shard_ids(ids, shard)
+        return write_activations(sink, own, records, step, description=description, runtime=runtime)
 
 
 def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet:

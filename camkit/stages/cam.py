@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from camkit.defaults import SCALES
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.maps import MapMethod, Notes, no_notes, write_maps
+from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
 from camkit.stages.network import Network
 from camkit.types import Size
 
@@ -51,7 +51,7 @@ def cam(
 
         return maps
 
-    parameters = {"scales": [float(scale) for scale in scales], "flip": flip}
+    parameters = {"scales": checked_scales(scales), "flip": flip}
     return write_maps("cam", method, parameters, inputs, network, output, runtime, resize=resize, size=size)
 
 

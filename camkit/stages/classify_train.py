@@ -68,7 +68,7 @@ def classify_train(
     check_labels(items, classes)
     log.info("training on %s", count(training, items, judged))
     run = provenance_of(
-        "classify-train", start, recipe, device, training, judged, input_size,
+        "classify-train", start, recipe, device, classes, training.describe(), judged=judged, input_size=input_size,
         patches=None if patches is None else sha256_file(patches),
     )  # fmt: skip
 

@@ -20,9 +20,9 @@ from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_backg
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
     find_photos,
@@ -30,13 +30,14 @@ from camkit.pipeline.upstream import (
     name_of_input,
     open_input,
     paths_of,
+    refine_store,
     stored_records,
 )
 from camkit.stages.maps import Grid
 from camkit.stages.mask import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
@@ -85,22 +86,12 @@ def crf(
             **({"masks": True} if masks else {"size": size or "full", "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        if store.failures:
-            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
         work = partial(
             refine, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
             grid=Grid.parse(size or "full"),
         )  # fmt: skip
-        shard = shard or shard_of_environment()
-        with open_output(output, header, store.ids, shard) as sink:
-            return write_activations(
-                sink,
-                shard_ids(store.ids, shard),
-                partial(refined_records, store=store, work=work, workers=runtime.workers),
-                results_of_batch,
-                description="crf",
-                runtime=runtime,
-            )
+        records = partial(refined_records, store=store, work=work, workers=runtime.workers)
+        return refine_store(store, header, output, runtime, records, results_of_batch, description="crf", shard=shard)
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:
@@ -200,7 +191,7 @@ def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
 def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE) -> np.ndarray:
     """The photo [h, w, 3] uint8 that a store's activation is about, at the size it is to be seen."""
     if activation.id not in photos.paths:
-        raise InputError(f"there is no photo of it in {photos.root}; give --images a folder that has it")
+        raise InputError(missing_photo(photos))
     path = photos.paths[activation.id]
     image, size = read_image(path, view.longest_side(path))
     if size != tuple(activation.size):
@@ -209,6 +200,10 @@ def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE
             "give --images the photos it was made from"
         )
     return image
+
+
+def missing_photo(photos: ImageSet) -> str:
+    return f"there is no photo of it in {photos.root}; give --images a folder that has it"
 
 
 def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:

@@ -26,12 +26,14 @@ from camkit.stages.mask import mask
 from camkit.stages.network import Network
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
+from camkit.stages.walk import refine_walk
 from camkit.store.parts import write_atomically
 from camkit.store.reader import open_store
 
 log = logging.getLogger("camkit")
 
-CHECKPOINT, ICD_CHECKPOINT = Path("toy"), Path("toy-icd")
+CHECKPOINT, ICD_CHECKPOINT, AFFINITY_CHECKPOINT = Path("toy"), Path("toy-icd"), Path("toy-affinity")
+CAM, WALK_STEPS = "cam.h5", 16
 PROTOTYPES = "prototypes.h5"
 SHOWN = 8  # photos on the sheet
 LEAD = (
@@ -98,9 +100,18 @@ def intra_class(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
     return icd_apply(inputs, Network(ICD_CHECKPOINT), output, runtime)
 
 
+def random_walk(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    """Of the CAMs. Shorter than published: this small network is good at neighbours."""
+    assert output.out is not None
+    cams = output.out.with_name(CAM)
+    changes = {"steps": WALK_STEPS}
+    return refine_walk(cams, output, runtime, affinity="affinitynet", ckpt=AFFINITY_CHECKPOINT, changes=changes)
+
+
 METHODS: tuple[tuple[str, str, Method], ...] = (
     ("CAM, one scale", "cam-one-scale.h5", one_scale),
-    ("CAM", "cam.h5", every_scale),
+    ("CAM", CAM, every_scale),
+    ("CAM, walk", "walked.h5", random_walk),
     ("InferCam", "infercam.h5", infer),
     ("Gradients", "gradients.h5", gradients),
     ("DCSM", "dcsm.h5", saliency),

@@ -10,7 +10,7 @@ from camkit.errors import UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.maps import MapMethod, Notes, no_notes, write_maps
+from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
 from camkit.stages.network import Network, placed
 from camkit.types import Size
 
@@ -56,7 +56,7 @@ def icd_apply(
         return partial(maps_of_branch, network=loaded.network, branch=branch, scales=scales, flip=flip, raw=raw)
 
     parameters = {
-        "branch": branch, "scales": [float(scale) for scale in scales], "flip": flip,
+        "branch": branch, "scales": checked_scales(scales), "flip": flip,
         **({} if branch == "cam" else {"raw": raw}),
     }  # fmt: skip
     return write_maps(

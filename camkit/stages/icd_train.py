@@ -81,7 +81,7 @@ def icd_train(
         if store is not None:
             _check_superpixels(store, photos)
         run = provenance_of(
-            "icd-train", start, recipe, device, training, judged, input_size,
+            "icd-train", start, recipe, device, classes, training.describe(), judged=judged, input_size=input_size,
             **asdict(icd), superpixels=None if superpixels is None else sha256_file(superpixels),
         )  # fmt: skip
         plan = _Training(start, classes, photos, store, judged, recipe, icd, device, runtime, run, input_size)
@@ -150,6 +150,7 @@ class _Training:
         from camkit.training import icd
         from camkit.training.classify import mean_colour
         from camkit.training.loop import Job
+        from camkit.training.planes import WithPlanes
 
         network, arch, fresh = self.network()
         fill, seen = mean_colour(network.mean), self.input_size or seen_size(self.recipe)
@@ -159,7 +160,7 @@ class _Training:
         return Job(
             network=network,
             fresh=fresh,
-            items=icd.IcdItems(self.photos, self.store),
+            items=WithPlanes(self.photos, self.store),
             load=partial(icd.load_sample, augmentation=augmentation, num_classes=len(self.classes), fill=fill),
             collate=partial(icd.collate, device=self.device, fill=fill, channels_last=order),
             losses=partial(icd.losses, recipe=self.icd, with_superpixels=self.store is not None, ranks=ranks),

@@ -16,6 +16,7 @@ from camkit.store.pipe import receive_store
 from camkit.store.prototypes import holds_prototypes, read_prototypes
 from camkit.store.provenance import check_chain, parameter_words
 from camkit.store.reader import open_store
+from camkit.types import AffinityKind
 
 
 def describe_file(sources: Sources) -> dict[str, Any]:
@@ -44,21 +45,33 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
-    from camkit.models.checkpoint import load_classifier
-    from camkit.models.icd import load_icd
+    from camkit.models.affinity import NETWORKS, holds
     from camkit.models.tensors import read_tensors
 
     own = read_tensors(path)[1] or {}
-    loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
+    affinity = next((kind for kind in NETWORKS if holds(path, kind)), None)
+    described = _describe_classifier(path, own) if affinity is None else _describe_affinity(path, affinity)
     figures, provenance = _history(own.get("extra"))
-    parameters = sum(tensor.numel() for tensor in loaded.network.parameters())
     return {
         "paths": [str(path)],
         "kind": "checkpoint",
+        **described,
+        "bytes": path.stat().st_size,
+        "figures": figures,
+        "provenance": provenance,
+    }
+
+
+def _describe_classifier(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
+    from camkit.models.checkpoint import load_classifier
+    from camkit.models.icd import load_icd
+
+    loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
+    return {
         "arch": loaded.arch,
         "num_classes": loaded.num_classes,
         "classes": None if loaded.classes is None else list(loaded.classes),
-        "parameters": parameters,
+        "parameters": sum(tensor.numel() for tensor in loaded.network.parameters()),
         "output_stride": loaded.output_stride,
         "input_size": loaded.input_size,
         "mean": list(loaded.mean),
@@ -66,10 +79,24 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
         "layers": list(loaded.network.layers),
         "ignored": list(loaded.ignored),
         "icd": own.get("icd") if own.get("kind") == "icd" else None,
-        "bytes": path.stat().st_size,
         "sha256": loaded.sha256,
-        "figures": figures,
-        "provenance": provenance,
+    }
+
+
+def _describe_affinity(path: Path, kind: AffinityKind) -> dict[str, Any]:
+    from camkit.models.affinity import load_affinity
+
+    loaded = load_affinity(path, kind)
+    return {
+        "arch": loaded.arch,
+        "affinity": kind,
+        "parameters": sum(tensor.numel() for tensor in loaded.network.parameters()),
+        "output_stride": loaded.network.stride,
+        "input_size": loaded.input_size,
+        "crop": loaded.crop or None,
+        "mean": list(loaded.network.mean),
+        "std": list(loaded.network.std),
+        "sha256": loaded.sha256,
     }
 
 
@@ -153,15 +180,21 @@ def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
 
 def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("architecture", f"{facts['arch']}, output stride {facts['output_stride']}")
-    names = ", ".join(facts["classes"]) if facts["classes"] else "names not recorded"
-    yield _line("classes", f"{facts['num_classes']}: {names}")
+    if "affinity" in facts:
+        yield _line("affinities", f"for camkit refine walk --affinity {facts['affinity']}")
+    else:
+        names = ", ".join(facts["classes"]) if facts["classes"] else "names not recorded"
+        yield _line("classes", f"{facts['num_classes']}: {names}")
     yield _line("parameters", f"{facts['parameters'] / 1e6:.1f} million")
     if facts["input_size"]:
         yield _line("input size", f"{facts['input_size']} px, longer side")
-    yield _line("layers", ", ".join(facts["layers"]))
-    if facts["icd"]:
+    if facts.get("crop"):
+        yield _line("trained on", f"crops of {facts['crop']} px")
+    if facts.get("layers"):
+        yield _line("layers", ", ".join(facts["layers"]))
+    if facts.get("icd"):
         yield _line("ICD", ", ".join(f"{name} {value}" for name, value in facts["icd"].items()))
-    if facts["ignored"]:
+    if facts.get("ignored"):
         yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
     yield _line("sha256", facts["sha256"])
     if facts["figures"]:
@@ -223,7 +256,8 @@ def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]
     checkpoint, selection = stage.get("checkpoint"), stage.get("selection")
     if checkpoint:
         digest = str(checkpoint.get("sha256"))[:12]
-        yield _line("", f"checkpoint {checkpoint.get('name')}, {checkpoint.get('arch')}, sha256 {digest}…")
+        arch = f"{checkpoint['arch']}, " if checkpoint.get("arch") else ""
+        yield _line("", f"checkpoint {checkpoint.get('name')}, {arch}sha256 {digest}…")
     if selection and "labels" in selection:
         yield _line("", f"labels: {selection['labels']}")
     versions = ", ".join(f"{name} {version}" for name, version in (stage.get("versions") or {}).items())

@@ -60,6 +60,12 @@ class Grid:
         return -(-size[0] // self.stride), -(-size[1] // self.stride)
 
 
+def checked_scales(scales: Sequence[float]) -> list[float]:
+    if not len(scales) or not all(scale > 0 for scale in scales):
+        raise UsageError("--scales: give at least one, all above 0")
+    return [float(scale) for scale in scales]
+
+
 def write_maps(
     command: str,
     method: Callable[[LoadedClassifier], MapMethod],

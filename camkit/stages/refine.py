@@ -17,15 +17,22 @@ from camkit.errors import InputError, StoreError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.seeds import LARGEST_UINT8_CLASSES
 from camkit.methods.superpixels import average, vote
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.run import Step
-from camkit.pipeline.select import shard_of_environment
-from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.pipeline.upstream import (
+    Sources,
+    history_of,
+    name_of_input,
+    open_input,
+    paths_of,
+    refine_store,
+    stored_records,
+)
 from camkit.stages.maps import Grid
 from camkit.stages.mask import masks_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
@@ -76,18 +83,9 @@ def refine_superpixel(
                 "refine superpixel", _parameters(plan, output), parents=[history_of(store), history_of(regions)]
             ),
         )
-        if store.failures:
-            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
-        shard = shard_of_environment()
-        with open_output(output, header, store.ids, shard) as sink:
-            return write_activations(
-                sink,
-                shard_ids(store.ids, shard),
-                partial(stored_records, store=store),
-                _step(plan, store.header, regions),
-                description="refine superpixel",
-                runtime=runtime,
-            )
+        step = _step(plan, store.header, regions)
+        records = partial(stored_records, store=store)
+        return refine_store(store, header, output, runtime, records, step, description="refine superpixel")
 
 
 def _check_output(output: Output, inputs: Sequence[Path]) -> None:

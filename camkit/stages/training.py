@@ -80,6 +80,8 @@ def recipe_of(name: str | None, start: Start, changes: Mapping[str, Any]) -> Rec
     sized = augmentation.keys() & {"resize", "scale_range"}
     if sized and recipe.augmentation.long_side is not None and "long_side" not in augmentation:
         augmentation["long_side"] = None
+    if changes.get("freeze_norm") is False:
+        changes = {"norm_learns": True, **changes}
     if "long_side" in augmentation and not sized:
         augmentation |= {"resize": None, "scale_range": (1.0, 1.0)}
     recipe = replace(
@@ -176,9 +178,12 @@ def provenance_of(
     start: Start,
     recipe: Recipe,
     device: Device,
-    training: Selection,
-    judged: Selection | None,
-    input_size: int | None,
+    classes: Sequence[str],
+    selection: Mapping[str, Any],
+    *,
+    judged: Selection | None = None,
+    input_size: int | None = None,
+    parents: Sequence[Mapping[str, Any]] = (),
     **more: Any,
 ) -> dict[str, Any]:
     """more: what only this command has."""
@@ -194,38 +199,44 @@ def provenance_of(
         "input_size": input_size,
         "precision": device.precision,
         "val": None if judged is None else {**judged.describe(), "labels": None},  # they may be named otherwise
-        "classes": list(training.classes),
+        "classes": list(classes),
         **more,
     }
     checkpoint = None
     if start.init is not None:
         path = packaged(start.init)
         checkpoint = {"name": path.name, "sha256": sha256_file(path)}
-    return stage(command, parameters, checkpoint=checkpoint, selection=training.describe())
+    return stage(command, parameters, checkpoint=checkpoint, selection=selection, parents=parents)
+
+
+def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Network, str, bool]:
+    """The network to start from, its architecture, and whether its classifier has been trained before."""
+    import torch
+
+    from camkit.models.checkpoint import load_start
+    from camkit.models.zoo import build
+
+    torch.manual_seed(seed)
+    if start.init is not None and start.width is not None:
+        raise UsageError("--width is for networks that start from nothing; --init brings its own")
+    if start.init is not None:
+        return load_start(start.init, classes, arch=start.arch, output_stride=start.output_stride)
+    if start.arch is None:
+        raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
+    return build(start.arch, len(classes), width=start.width, output_stride=start.output_stride), start.arch, False
 
 
 def starting_network(
     start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
 ) -> tuple[Network, str, bool]:
-    """The network to train, on its device, its architecture, and whether its classifier has been trained before."""
+    """As above, on its device."""
     import torch
 
-    from camkit.models.checkpoint import load_start
     from camkit.models.classifier import trains_channels_last
-    from camkit.models.zoo import build
 
-    torch.manual_seed(recipe.seed)
-    kept = False
+    network, arch, kept = load_or_build(start, classes, recipe.seed)
     if start.init is not None:
-        if start.width is not None:
-            raise UsageError("--width is for networks that start from nothing; --init brings its own")
-        network, arch, kept = load_start(start.init, classes, arch=start.arch, output_stride=start.output_stride)
         log.info("starting from %s: %s, its classifier %s", start.init, arch, "too" if kept else "made anew")
-    elif start.arch is not None:
-        arch = start.arch
-        network = build(arch, len(classes), width=start.width, output_stride=start.output_stride)
-    else:
-        raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
     network.pooling = recipe.pooling
     network.to(device.torch_device)
     if trains_channels_last(network):

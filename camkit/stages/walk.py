@@ -15,13 +15,14 @@ from camkit.data.images import ImageSet
 from camkit.errors import CamkitError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.crf.unary import with_background
+from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
 from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Shard, shard_of_environment
+from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
     find_photos,
@@ -29,13 +30,14 @@ from camkit.pipeline.upstream import (
     name_of_input,
     open_input,
     paths_of,
+    refine_store,
     stored_records,
 )
 from camkit.stages.crf import read_photo
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header
 from camkit.types import Activation, Record, Size, no_classes
 
 if TYPE_CHECKING:
@@ -63,12 +65,15 @@ def refine_walk(
     size: str | None = None,
     shard: Shard | None = None,
 ) -> Summary:
-    """Random walks over every image of a maps or probs store: a probs store, or one of masks.
+    """Random walks over every image of a maps, signed or probs store: a probs store, or one of masks.
+
+    Of signed scores what is above 0 walks.
 
     ckpt     of AffinityNet or IRN
     preset   paper or published, with the `changes` of `settings_of`
     images   where the photos are; None: where the store's were
-    resize   longer side of the photo as it is seen: N, `native`, or None: native up to 1,000 px
+    resize   longer side of the photo as it is seen: N, `native`, or None: what the network knows, else native up to
+             1,000 px
     size     resolution of the probs: `full`, or a stride in pixels; None: 4
     """
     paths = paths_of(sources)
@@ -80,7 +85,7 @@ def refine_walk(
         name = name_of_input(paths)
         settings = settings_for(settings, store.header.kind, affinity, changes, name)
         photos = find_photos(store, images, name)
-        view = ViewSize.parse(resize)
+        view = ViewSize.parse(resize, loaded.input_size if loaded else None)
         grid = Grid.parse(size or "4")
         parameters = {
             "affinity": affinity,
@@ -90,22 +95,12 @@ def refine_walk(
             **({"masks": True} if masks else _parameters(grid, output)),
         }
         header = _header(store, photos, parameters, loaded)
-        if store.failures:
-            log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
         step = partial(
-            walks_of_batch, loaded=loaded, settings=settings, device=device,
+            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.kind == "signed",
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
-        shard = shard or shard_of_environment()
-        with open_output(output, header, store.ids, shard) as sink:
-            return write_activations(
-                sink,
-                shard_ids(store.ids, shard),
-                partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers),
-                step,
-                description="refine walk",
-                runtime=runtime,
-            )
+        records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
+        return refine_store(store, header, output, runtime, records, step, description="refine walk", shard=shard)
 
 
 def _check(
@@ -168,7 +163,7 @@ def _with_photo(record: Record | Failure, photos: ImageSet, view: ViewSize) -> R
 
 
 def walks_of_batch(
-    batch: Sequence[Record], *, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device,
+    batch: Sequence[Record], *, loaded: LoadedAffinity | None, settings: WalkSettings, device: Device, signed: bool,
     finish: Callable[[Record, np.ndarray], Activation],
 ) -> list[Activation]:  # fmt: skip
     found = []
@@ -177,8 +172,9 @@ def walks_of_batch(
         if record.image is None:
             found.append(finish(record, np.ones((1, *record.size), np.float32)))
             continue
+        values = positive_part(record.upstream.values) if signed else record.upstream.values
         with inference(device):
-            probs = walked_probs(record.image, record.upstream.values, loaded, settings, device)
+            probs = walked_probs(record.image, values, loaded, settings, device)
         found.append(finish(record, probs))
     return found
 
@@ -235,7 +231,7 @@ def _affinities_of(
         return colour_affinity(colours_of_cells(seen, settings.stride), settings.radius), None
     photo = normalised(seen, loaded.network.mean, loaded.network.std)
     if loaded.kind == "irn":
-        boundary = find_boundary(loaded.network, photo, settings.stride)
+        boundary = find_boundary(loaded.network, photo, settings.stride, loaded.crop)
         return boundary_affinity(boundary, settings.radius), boundary
     affinities = feature_affinity(embed(loaded.network, photo, settings.stride), settings.radius)
     return published_pairs(affinities, settings.radius) if settings.published else affinities, None

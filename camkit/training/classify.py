@@ -93,17 +93,25 @@ def mean_colour(mean: Colour) -> tuple[int, int, int]:
 def collate(
     samples: Sequence[Sample], *, device: Device, fill: tuple[int, int, int], channels_last: bool = False
 ) -> Batch:
-    """Photos of several sizes are filled up to the largest, slivers to what every network can see."""
-    height = max(SMALLEST_SIDE, *(sample.photo.shape[0] for sample in samples))
-    width = max(SMALLEST_SIDE, *(sample.photo.shape[1] for sample in samples))
-    photos = np.empty((len(samples), height, width, 3), np.uint8)
+    images = stack_photos([sample.photo for sample in samples], device=device, fill=fill, channels_last=channels_last)
+    targets = torch.from_numpy(np.stack([sample.target for sample in samples]))
+    return Batch(images, targets.to(device.torch_device))
+
+
+def stack_photos(
+    shown: Sequence[np.ndarray], *, device: Device, fill: tuple[int, int, int], channels_last: bool, multiple: int = 1
+) -> Tensor:
+    """[B, 3, H, W] float32 in [0, 255]: filled up to the largest, slivers to what every network can see."""
+    height, width = (
+        -(-max(SMALLEST_SIDE, *(photo.shape[side] for photo in shown)) // multiple) * multiple for side in (0, 1)
+    )
+    photos = np.empty((len(shown), height, width, 3), np.uint8)
     photos[:] = fill
-    for canvas, sample in zip(photos, samples, strict=True):
-        canvas[: sample.photo.shape[0], : sample.photo.shape[1]] = sample.photo
+    for canvas, photo in zip(photos, shown, strict=True):
+        canvas[: photo.shape[0], : photo.shape[1]] = photo
     order = torch.channels_last if channels_last else torch.contiguous_format
     images = torch.from_numpy(photos).to(device.torch_device).permute(0, 3, 1, 2)
-    targets = torch.from_numpy(np.stack([sample.target for sample in samples]))
-    return Batch(images.float().contiguous(memory_format=order), targets.to(device.torch_device))
+    return images.float().contiguous(memory_format=order)
 
 
 def losses(network: nn.Module, batch: Batch, epochs_done: float) -> dict[str, Tensor]:

@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camkit.errors import CamkitError, StoreError
 from camkit.methods import icd
 from camkit.methods.response import network_input
 from camkit.models.icd import IcdNetwork
 from camkit.models.levels import on_grid, sample_at
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
-from camkit.store.reader import Reader
 from camkit.training import classify
-from camkit.training.augment import draw_geometry, jitter_colours
-from camkit.training.classify import Item
+from camkit.training.planes import OUTSIDE, WithPlane, load_warped, stack_planes
 from camkit.training.ranks import Ranks
 from camkit.training.recipe import Augmentation, IcdRecipe
-
-OUTSIDE = -1
-
-
-@dataclass(frozen=True, eq=False)
-class IcdItem:
-    """superpixels: [H, W]; None: the training has none."""
-
-    photo: Item
-    superpixels: np.ndarray | Failure | None
-
-
-@dataclass(frozen=True, eq=False)
-class IcdItems(Sequence[IcdItem]):
-    """Photos with their superpixels, which are read when they are asked for: memory would not hold all."""
-
-    photos: Sequence[Item]
-    store: Reader | None
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, number: int) -> IcdItem:  # type: ignore[override] # the loop takes no slices
-        photo = self.photos[number]
-        if self.store is None:
-            return IcdItem(photo, None)
-        try:
-            return IcdItem(photo, self.store.read(photo.id).values)
-        except CamkitError as error:
-            return IcdItem(photo, Failure(photo.id, error))
 
 
 class Sample(NamedTuple):
@@ -66,38 +32,21 @@ class Batch(NamedTuple):
 
 
 def load_sample(
-    item: IcdItem, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int, fill: tuple[int, int, int]
-) -> Sample | Failure:
-    photo, superpixels = classify.read_photo(item.photo), item.superpixels
-    if isinstance(photo, Failure):
-        return photo
-    if isinstance(superpixels, Failure):
-        return superpixels
-    size = (photo.shape[0], photo.shape[1])
-    if superpixels is None:
-        superpixels = np.zeros(size, np.int32)
-    if superpixels.shape != size:
-        return Failure(item.photo.id, _other_size(item.photo, size, superpixels.shape))
-    geometry = draw_geometry(size, augmentation, rng)
-    regions = geometry.warp(superpixels.astype(np.int32), fill=OUTSIDE, nearest=True)
-    photo = jitter_colours(geometry.warp(photo, fill=fill), augmentation.jitter, rng)
-    return Sample(classify.Sample(photo, classify.target_of(item.photo, num_classes)), regions)
-
-
-def _other_size(photo: Item, size: tuple[int, ...], found: tuple[int, ...]) -> StoreError:
-    return StoreError(
-        f"{photo.path} is {size[1]}x{size[0]}, but --superpixels has those of a photo of {found[1]}x{found[0]}"
-    )
+    item: WithPlane, rng: np.random.Generator, *, augmentation: Augmentation, num_classes: int,
+    fill: tuple[int, int, int],
+) -> Sample | Failure:  # fmt: skip
+    warped = load_warped(item, rng, augmentation=augmentation, fill=fill)
+    if isinstance(warped, Failure):
+        return warped
+    return Sample(classify.Sample(warped.photo, classify.target_of(item.photo, num_classes)), warped.plane)
 
 
 def collate(
     samples: Sequence[Sample], *, device: Device, fill: tuple[int, int, int], channels_last: bool = False
 ) -> Batch:
     seen = classify.collate([one.seen for one in samples], device=device, fill=fill, channels_last=channels_last)
-    regions = np.full((len(samples), *seen.images.shape[-2:]), OUTSIDE, np.int64)
-    for canvas, one in zip(regions, samples, strict=True):
-        canvas[: one.superpixels.shape[0], : one.superpixels.shape[1]] = one.superpixels
-    return Batch(seen, torch.from_numpy(regions).to(device.torch_device))
+    height, width = seen.images.shape[-2:]
+    return Batch(seen, stack_planes([one.superpixels for one in samples], (height, width), device))
 
 
 def losses(

@@ -31,6 +31,7 @@ from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
 Losses = Mapping[str, Tensor]
 Figures = Mapping[str, float]
 
@@ -49,6 +50,7 @@ class Job:
     best_by   the figure whose largest value marks the best epoch; None: the last epoch is the best
     save      network, epoch and figures, path → checkpoint
     draw      history, path → picture of the learning curve
+    resting   names of modules that do not learn, besides those of the recipe
     """
 
     network: nn.Module
@@ -61,6 +63,7 @@ class Job:
     best_by: str | None
     save: Callable[[nn.Module, Mapping[str, Any], Path], None]
     draw: Callable[[History, Path], None]
+    resting: Sequence[str] = ()
 
 
 @dataclass
@@ -130,7 +133,8 @@ class _Run:
         self.interruption = Interruption()
         self.state = State()
         self.saved = time.monotonic()
-        _prepare(job.network, recipe)
+        self.resting = [*recipe.freeze, *job.resting]
+        _hold_still(job.network, self.resting, norms=not recipe.norm_learns)
         self.optimiser = make_optimiser(job.network, job.fresh, recipe)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.module = ranks.joined(WithLosses(job), device)
@@ -174,7 +178,7 @@ class _Run:
         state, started = self.state, time.monotonic()
         title = f"epoch {state.epoch + 1}/{self.recipe.epochs}"
         before = state.seconds
-        _train_mode(self.job.network, self.recipe)
+        _train_mode(self.job.network, self.resting, freeze_norm=self.recipe.freeze_norm)
         with show_progress(title, self.batches - state.step, "steps") as progress:
             for samples in self.load_batches():
                 interrupted = self.take_step(samples)
@@ -323,24 +327,29 @@ def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> 
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
-def _prepare(network: nn.Module, recipe: Recipe) -> None:
-    """Hold still what the recipe freezes."""
+def check_resting(network: nn.Module, names: Sequence[str]) -> None:
     known = dict(network.named_modules())
-    for name in recipe.freeze:
+    for name in names:
         if name not in known or not name:
             top = ", ".join(child for child, _ in network.named_children())
             raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
-        known[name].requires_grad_(requires_grad=False)
 
 
-def _train_mode(network: nn.Module, recipe: Recipe) -> None:
+def _hold_still(network: nn.Module, names: Sequence[str], *, norms: bool) -> None:
+    check_resting(network, names)
+    still = [network.get_submodule(name) for name in names]
+    still += [module for module in network.modules() if norms and isinstance(module, BatchNorm)]
+    for module in still:
+        module.requires_grad_(requires_grad=False)
+
+
+def _train_mode(network: nn.Module, resting: Sequence[str], *, freeze_norm: bool) -> None:
     network.train()
-    frozen = [network.get_submodule(name) for name in recipe.freeze]
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and recipe.freeze_norm:
+        if isinstance(module, BatchNorm) and freeze_norm:
             module.eval()
-    for module in frozen:
-        module.eval()
+    for name in resting:
+        network.get_submodule(name).eval()
 
 
 def _sentence(row: Mapping[str, float | None], epochs: int, seconds: float) -> str:

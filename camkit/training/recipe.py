@@ -48,7 +48,8 @@ class Recipe:
     power        of the poly schedule (1 − t)^power
     clip         largest norm of the gradient; None: any
     ema          decay of the moving average of the weights, which is then validated and saved; None: no average
-    freeze_norm  batch norms keep their running statistics (their scale and offset still learn)
+    freeze_norm  batch norms keep their running statistics
+    norm_learns  their scale and offset learn
     freeze       modules whose weights stay as they are
     """
 
@@ -66,6 +67,7 @@ class Recipe:
     ema: float | None = None
     pooling: Pooling = "average"
     freeze_norm: bool = False
+    norm_learns: bool = True
     freeze: tuple[str, ...] = ()
     seed: int = 0
     augmentation: Augmentation = Augmentation()
@@ -120,7 +122,7 @@ PRESETS: Mapping[str, Recipe] = {
     ),
     # Both programs hand the weight decay to SGD a second time, as its momentum: they train without any to speak of.
     "psa": Recipe(
-        epochs=15, batch_size=16, rate=0.1, momentum=5e-4, weight_decay=5e-4, freeze_norm=True,
+        epochs=15, batch_size=16, rate=0.1, momentum=5e-4, weight_decay=5e-4, freeze_norm=True, norm_learns=False,
         augmentation=Augmentation(long_side=(256, 512), crop=448, jitter=0.3),
     ),
     "irn": Recipe(
@@ -135,6 +137,15 @@ PRESETS: Mapping[str, Recipe] = {
     "icd": Recipe(
         epochs=20, batch_size=32, rate=1e-3, schedule="poly-epoch",
         augmentation=Augmentation(scale_range=(0.5, 1.5), crop=321),
+    ),
+    # of affinities; `stem` stands for the trunk's first modules
+    "affinitynet": Recipe(
+        epochs=8, batch_size=8, rate=0.1, momentum=5e-4, weight_decay=5e-4, freeze_norm=True, norm_learns=False,
+        freeze=("stem",), augmentation=Augmentation(crop=448, jitter=0.3),
+    ),
+    "boundary": Recipe(
+        epochs=3, batch_size=32, rate=0.1, head_factor=1.0, momentum=1e-4, weight_decay=1e-4, freeze_norm=True,
+        norm_learns=False, freeze=("trunk",), augmentation=Augmentation(scale_range=(0.5, 1.5), crop=512),
     ),
 }  # fmt: skip
 

@@ -162,9 +162,9 @@ def test_boundaries_of_image_and_mirror_image_are_one() -> None:
         return x[:, 0, ::4, ::4]
 
     image = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 10, 517)).astype(np.float32))
-    found = find_boundary(network, image, 4)
+    found = find_boundary(network, image, 4, 512)
     assert found.shape == (3, 130)
-    mirrored = find_boundary(network, image.flip(-1), 4).flip(-1)
+    mirrored = find_boundary(network, image.flip(-1), 4, 512).flip(-1)
     torch.testing.assert_close(found, mirrored)
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from camkit.errors import CheckpointError
 from camkit.methods.response import normalised
 from camkit.methods.walk.affinity import embed
-from camkit.models.affinity import Kind, load_affinity
+from camkit.models.affinity import load_affinity
+from camkit.types import AffinityKind
 from tests.models.tiny import fill, tiny_checkpoint
 from tests.reference import layouts
 from tests.support.oracles import seeded_checkpoint
@@ -86,13 +87,13 @@ def test_irn_is_read_from_among_its_aliases_and_other_branches(tmp_path: Path) -
         ("irn", "affinitynet", "give --affinity irn"),
     ],
 )
-def test_one_kind_is_not_the_other(tmp_path: Path, layout: str, kind: Kind, told: str) -> None:
+def test_one_kind_is_not_the_other(tmp_path: Path, layout: str, kind: AffinityKind, told: str) -> None:
     with pytest.raises(CheckpointError, match=told):
         load_affinity(written(tmp_path, fill(LAYOUTS[layout])), kind)
 
 
 @pytest.mark.parametrize("kind", ["affinitynet", "irn"])
-def test_a_classifier_is_refused(tmp_path: Path, kind: Kind) -> None:
+def test_a_classifier_is_refused(tmp_path: Path, kind: AffinityKind) -> None:
     for arch in ("resnet18", "resnet38", "resnet50-irn", "vgg16"):
         with pytest.raises(CheckpointError, match=f"{arch} classifier"):
             load_affinity(tiny_checkpoint(tmp_path / "c.pth", arch), kind)

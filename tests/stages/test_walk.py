@@ -170,10 +170,23 @@ def test_what_cannot_be_is_told(maps: Path, tmp_path: Path, options: dict[str, A
     assert not (tmp_path / "out.h5").exists()
 
 
+def test_of_signed_scores_what_is_above_0_walks(tmp_path: Path) -> None:
+    draw(tmp_path / "photos" / "a.png")
+    scores = 3 * spot() - 1.5
+    positive = np.maximum(scores, 0)
+    signed = write(tmp_path / "signed.h5", "signed", tmp_path / "photos", {"a": (scores, [1], SIZE)})
+    above = write(tmp_path / "maps.h5", "maps", tmp_path / "photos", {"a": (positive / positive.max(), [1], SIZE)})
+    for store in (signed, above):
+        refine_walk(store, Output(store.with_suffix(".out.h5")), affinity="colour")
+    found, expected = (read(store.with_suffix(".out.h5"))["a"] for store in (signed, above))
+    np.testing.assert_allclose(found.values, expected.values, atol=2e-3)
+    assert found.values[1].max() > 0.1
+
+
 def test_stores_and_files_that_do_not_fit_are_told(maps: Path, tmp_path: Path) -> None:
     out = Output(tmp_path / "out.h5")
     masks = write(tmp_path / "masks.h5", "masks", tmp_path / "photos", {"a": (np.zeros(SIZE, np.uint8), [], SIZE)})
-    with pytest.raises(UsageError, match="is a masks store; --affinity colour takes maps or probs"):
+    with pytest.raises(UsageError, match="is a masks store; --affinity colour takes maps, signed, probs"):
         refine_walk(masks, out, affinity="colour")
     with pytest.raises(UsageError, match="both input and output"):
         refine_walk(maps, Output(maps), affinity="colour")

@@ -28,8 +28,9 @@ from camkit.store.schema import Header
 from camkit.store.writer import Writer
 from camkit.training.classify import Item
 from camkit.training.classify import Sample as Seen
-from camkit.training.icd import OUTSIDE, Batch, IcdItem, IcdItems, Sample, collate, load_sample, losses
+from camkit.training.icd import Batch, Sample, collate, load_sample, losses
 from camkit.training.loop import make_optimiser
+from camkit.training.planes import OUTSIDE, WithPlane, WithPlanes
 from camkit.training.ranks import Ranks
 from camkit.training.recipe import Augmentation, IcdRecipe, Recipe
 from camkit.types import Activation, no_classes
@@ -55,7 +56,7 @@ def quarters(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(6))
 def test_superpixels_stay_on_their_pixels(tmp_path: Path, seed: int) -> None:
     regions = quarters(60, 80)
-    item = IcdItem(photo_of(tmp_path, regions), regions)
+    item = WithPlane(photo_of(tmp_path, regions), regions)
     augmentation = Augmentation(scale_range=(0.5, 1.5), crop=72)
     sample = load(item, np.random.default_rng(seed), augmentation=augmentation)
     assert isinstance(sample, Sample)
@@ -71,7 +72,7 @@ def test_superpixels_stay_on_their_pixels(tmp_path: Path, seed: int) -> None:
 
 def test_many_superpixels_keep_their_numbers(tmp_path: Path) -> None:
     regions = np.arange(300 * 300, dtype=np.uint32).reshape(300, 300)
-    sample = load(IcdItem(photo_of(tmp_path, np.zeros((300, 300))), regions), np.random.default_rng(0))
+    sample = load(WithPlane(photo_of(tmp_path, np.zeros((300, 300))), regions), np.random.default_rng(0))
     assert isinstance(sample, Sample)
     assert sample.superpixels.max() == 89_999
     mirrored = sample.superpixels[0, 0] != 0
@@ -79,7 +80,7 @@ def test_many_superpixels_keep_their_numbers(tmp_path: Path) -> None:
 
 
 def test_without_superpixels_the_photo_is_one(tmp_path: Path) -> None:
-    sample = load(IcdItem(photo_of(tmp_path, quarters(20, 30)), None), np.random.default_rng(0))
+    sample = load(WithPlane(photo_of(tmp_path, quarters(20, 30)), None), np.random.default_rng(0))
     assert isinstance(sample, Sample)
     assert not sample.superpixels.any()
 
@@ -94,19 +95,19 @@ def store_of(path: Path, header: Header, **superpixels: np.ndarray) -> Reader:
 
 def test_what_does_not_fit_a_photo_is_told(tmp_path: Path) -> None:
     photo = photo_of(tmp_path, quarters(20, 30))
-    failure = load(IcdItem(photo, quarters(30, 20)), np.random.default_rng(0))
+    failure = load(WithPlane(photo, quarters(30, 20)), np.random.default_rng(0))
     assert isinstance(failure, Failure)
-    assert "is 30x20, but --superpixels has those of a photo of 20x30" in str(failure.error)
+    assert "is 30x20, but the store was made from a photo of 20x30" in str(failure.error)
     known = Failure("p", ImageError("cannot be read"))
-    assert load(IcdItem(photo, known), np.random.default_rng(0)) is known
-    gone = load(IcdItem(replace(photo, path=tmp_path / "gone.png"), quarters(20, 30)), np.random.default_rng(0))
+    assert load(WithPlane(photo, known), np.random.default_rng(0)) is known
+    gone = load(WithPlane(replace(photo, path=tmp_path / "gone.png"), quarters(20, 30)), np.random.default_rng(0))
     assert isinstance(gone, Failure)
     header = Header("superpixels", (), "")
     with store_of(tmp_path / "s.h5", header, p=quarters(20, 30) - 1) as store:
-        items = IcdItems([photo, replace(photo, id="q")], store)
-        np.testing.assert_array_equal(items[0].superpixels, quarters(20, 30) - 1)
+        items = WithPlanes([photo, replace(photo, id="q")], store)
+        np.testing.assert_array_equal(items[0].plane, quarters(20, 30) - 1)
         assert len(items) == 2
-        assert isinstance(items[1].superpixels, Failure)
+        assert isinstance(items[1].plane, Failure)
 
 
 def test_batches_are_filled_up_and_know_where() -> None:

@@ -57,6 +57,31 @@ def test_every_preset_is_sound() -> None:
         check_recipe(preset(name))
 
 
+def test_norms_learn_unless_their_program_holds_them() -> None:
+    """PSA's program holds scale and offset of all batch norms, in both of its trainings; IRN's trunk rests altogether.
+
+    IRN's classifier (`irn`) keeps its statistics, and learns the rest.
+    """
+    held = {name for name, recipe in PRESETS.items() if not recipe.norm_learns}
+    assert held == {"psa", "affinitynet", "boundary"}
+    assert all(PRESETS[name].freeze_norm for name in (*held, "irn"))
+
+
+def test_the_recipes_of_affinities_are_those_of_their_programs() -> None:
+    affinitynet, boundary = preset("affinitynet"), preset("boundary")
+    for recipe, epochs, batch_size, head_factor, decay in (
+        (affinitynet, 8, 8, 10.0, 5e-4),
+        (boundary, 3, 32, 1.0, 1e-4),
+    ):
+        assert (recipe.epochs, recipe.batch_size, recipe.rate) == (epochs, batch_size, 0.1)
+        assert (recipe.optimiser, recipe.schedule, recipe.power) == ("sgd", "poly", 0.9)
+        # it reaches torch's SGD in the place of the momentum as well
+        assert (recipe.weight_decay, recipe.momentum, recipe.head_factor) == (decay, decay, head_factor)
+    assert affinitynet.augmentation == Augmentation(crop=448, jitter=0.3)
+    assert boundary.augmentation == Augmentation(scale_range=(0.5, 1.5), crop=512)
+    assert (affinitynet.freeze, boundary.freeze) == (("stem",), ("trunk",))
+
+
 @pytest.mark.parametrize(
     ("recipe", "word"),
     [

@@ -1,7 +1,7 @@
 """How much neighbouring cells belong together: by an embedding, by the boundaries between them, by their colours.
 
 All give one plane [h, w] for each offset of `half_disc`: the affinity, in [0, 1], of a cell and the one so far from it;
-0 where that is beyond the grid.
+0 where that is beyond the grid. Training takes them of a batch, see camkit.methods.walk.learning.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TRAINING_CROP, COARSEST = 512, 16
-"""Of IRN: the crop's side, and the stride of its last stages, in pixels."""
+COARSEST = 16
+"""The stride of IRN's last stages, in pixels."""
 
 COLOUR_DEVIATION = 10
 """Of the levels 0 … 255, where the affinities' power is 1."""
@@ -50,13 +50,20 @@ def boundary_affinity(boundary: Tensor, radius: int) -> Tensor:
     """IRN: 1 − the largest boundary probability [h, w] on the way, ends included → [K, h, w]."""
     planes = boundary.new_zeros(len(half_disc(radius)), *boundary.shape)
     for plane, offset in zip(planes, half_disc(radius), strict=True):
-        here, largest = between(boundary, offset)
-        top, left = 0, max(-offset[1], 0)
-        for dy, dx in path(offset)[:-1]:
-            met = boundary[top + dy :, left + dx :][: here.shape[0], : here.shape[1]]
-            largest = torch.maximum(largest, met)
+        met = met_on_the_way(boundary, offset)
+        largest = met[0]
+        for more in met[1:]:
+            largest = torch.maximum(largest, more)
         between(plane, offset)[0].copy_(1 - largest)
     return planes
+
+
+def met_on_the_way(values: Tensor, offset: Offset) -> list[Tensor]:
+    """Views of [..., h, w], with one cell of each way for every cell that has a neighbour at the offset; both ends."""
+    here, there = between(values, offset)
+    (height, width), left = here.shape[-2:], max(-offset[1], 0)
+    middle = [values[..., dy : dy + height, left + dx : left + dx + width] for dy, dx in path(offset)[1:-1]]
+    return [here, *middle, there]
 
 
 @lru_cache
@@ -98,13 +105,13 @@ def embed(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Te
     return network(fill_up(image[None], stride))[0].float()
 
 
-def find_boundary(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+def find_boundary(network: Callable[[Tensor], Tensor], image: Tensor, stride: int, crop: int) -> Tensor:
     """IRN's boundary probabilities [h, w] of normalised RGB [3, H, W]: of the mean logits of image and mirror image.
 
     The image is filled up with 0 to the size of the training crops, for group norms see all of it.
     """
     height, width = image.shape[1:]
-    sides = [max(-(-side // COARSEST) * COARSEST, TRAINING_CROP) for side in (height, width)]
+    sides = [-(-max(side, crop) // COARSEST) * COARSEST for side in (height, width)]
     both = F.pad(torch.stack([image, image.flip(-1)]), (0, sides[1] - width, 0, sides[0] - height))
     logits = network(both).float()[:, : -(-height // stride), : -(-width // stride)]
     return torch.sigmoid((logits[0] + logits[1].flip(-1)) / 2)

@@ -75,9 +75,9 @@ def settings_for(
     settings: WalkSettings, kind: str, affinity: Affinity, changes: Mapping[str, Any], name: str
 ) -> WalkSettings:
     """What counts for an input of this kind and name; UsageError where it cannot walk, or a change has no effect."""
-    takes = ("maps",) if affinity == "irn" else ("maps", "probs")
+    takes = ("maps", "signed") if affinity == "irn" else ("maps", "signed", "probs")
     if kind not in takes:
-        raise UsageError(f"{name} is a {kind} store; --affinity {affinity} takes {' or '.join(takes)}")
+        raise UsageError(f"{name} is a {kind} store; --affinity {affinity} takes {', '.join(takes)}")
     if kind == "probs" and "alpha" in changes:
         raise UsageError("--alpha has no effect on probs, which say what is background; leave it out")
     return replace(settings, alpha=None) if kind == "probs" else settings

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from camkit.cli import options as o
+from camkit.cli import training_options as t
+from camkit.cli.options import OnErrorChoice, PrecisionChoice
+from camkit.defaults import WORKERS
+
+log = logging.getLogger("camkit")
+
+
+def command(
+    out: t.Out,
+    stores: o.Stores = None,
+    images: t.PhotosOfStore = None,
+    init: t.Init = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=t.START
+        ),
+    ] = None,
+    width: t.Width = None,
+    low_alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="A pixel is sure of a class where a CRF with background (1 - largest map)^THIS says so. 4.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    high_alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="The same with THIS, where it says background. 32.", rich_help_panel=o.METHOD, show_default=False
+        ),
+    ] = None,
+    radius: Annotated[
+        int,
+        typer.Option(metavar="CELLS", help="Pairs nearer than this count, at stride 8.", rich_help_panel=o.METHOD),
+    ] = 5,
+    epochs: t.Epochs = None,
+    batch_size: t.BatchSize = None,
+    rate: t.Rate = None,
+    head_factor: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="What is added to a trunk learns so many times as fast.", rich_help_panel=t.RECIPE),
+    ] = None,
+    optimiser: t.Optimiser = None,
+    momentum: t.Momentum = None,
+    weight_decay: t.WeightDecay = None,
+    schedule: t.Schedule = None,
+    power: t.Power = None,
+    warmup: t.Warmup = None,
+    clip: t.Clip = None,
+    ema: t.Ema = None,
+    freeze_norm: t.FreezeNorm = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Modules that do not learn (stem, trunk, trunk.b3; default: stem, the first ones). '' for none.",
+            rich_help_panel=t.RECIPE,
+        ),
+    ] = None,
+    seed: t.Seed = None,
+    resize: t.Resize = None,
+    scale_range: t.ScaleRange = None,
+    long_side: t.LongSide = None,
+    crop: t.Crop = None,
+    flip: t.Flip = None,
+    jitter: t.Jitter = None,
+    input_size: t.InputSize = None,
+    overwrite: o.Overwrite = False,
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+    save_every: t.SaveEvery = 300.0,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    debug: o.Debug = False,
+) -> None:
+    """Train AffinityNet: an embedding that is alike where pixels belong to the same thing, for camkit refine walk.
+
+    Learns from maps: two CRFs of each photo, one that sees much background and one that sees little, say which pixels
+    are sure; the labels are kept in NAME.labels.h5. A masks store is taken as the labels. Photos without a class are
+    left out. Writes the checkpoint of the last epoch and its learning curve (NAME.curve.csv, NAME.curve.png).
+    The recipe is the authors': 8 epochs, batches of 8 crops of 448 px, rate 0.1 with hardly any momentum.
+    Run again to continue an interrupted training: it ends with the same weights.
+
+    camkit affinity-train cams.h5 --init resnet38.pth --out affinity.safetensors
+
+    camkit refine walk cams.h5 --affinity affinitynet --ckpt affinity.safetensors --out walked.h5
+    """
+    from camkit.cli.console import raise_for
+    from camkit.pipeline.output import Runtime
+    from camkit.stages.affinity_train import affinity_train, confidence_of
+    from camkit.stages.training import Start, recipe_of
+
+    changes = t.recipe_changes(
+        epochs=epochs, batch_size=batch_size, rate=rate, head_factor=head_factor, optimiser=optimiser,
+        momentum=momentum, weight_decay=weight_decay, schedule=schedule, power=power, warmup=warmup, clip=clip, ema=ema,
+        freeze_norm=freeze_norm, freeze=freeze, seed=seed, resize=resize, scale_range=scale_range, long_side=long_side,
+        crop=crop, flip=flip, jitter=jitter,
+    )  # fmt: skip
+    start = Start(init, arch, width)
+    trained = affinity_train(
+        stores or [],
+        start,
+        out,
+        recipe_of("affinitynet", start, changes),
+        Runtime(device, precision.value, None, workers, on_error.value),
+        confidence=confidence_of("affinitynet", low_alpha, high_alpha),
+        radius=radius,
+        images=images,
+        input_size=input_size,
+        overwrite=overwrite,
+        seconds_between_saves=save_every,
+    )
+    log.info("%s: %s", out, t.course(trained))
+    raise_for(trained.summary.failures, trained.summary.images, "they were left out of the training")

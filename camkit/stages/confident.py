@@ -1,0 +1,139 @@
+"""Labels that affinity networks learn from, made of a maps store by two CRFs: a masks store, undecided where unsure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camkit.data.images import ImageSet
+from camkit.errors import CamkitError, ImageError, InputError
+from camkit.evaluate.resize import upsample
+from camkit.methods.icd_seeds import positive_part
+from camkit.methods.seeds import mask_labels
+from camkit.methods.walk.confident import Confidence, confident_labels
+from camkit.pipeline.load import Failure
+from camkit.pipeline.output import Output, Runtime, Summary
+from camkit.pipeline.upstream import history_of, refine_store
+from camkit.stages.crf import missing_photo, read_photo, refined_records, results_of_batch
+from camkit.store.provenance import stage
+from camkit.store.reader import Reader, open_store
+from camkit.store.runs import shares_store
+from camkit.store.schema import Header
+from camkit.types import Activation, Record, no_classes
+
+log = logging.getLogger("camkit")
+
+
+LEVELS = {"soft": ("low_alpha", "high_alpha"), "hard": ("foreground", "background")}
+"""What the options call a Confidence's foreground and background, by the CRF's energies."""
+
+
+@dataclass(eq=False)
+class Labels:
+    """Of the images `ids` of a store: of a masks store those masks, else labels made of it, which are kept at `path`.
+
+    failures  of the images that have none, known when the labels are opened
+    """
+
+    source: Reader
+    ids: Sequence[str]
+    photos: ImageSet
+    path: Path
+    confidence: Confidence
+    runtime: Runtime
+    overwrite: bool
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def given(self) -> bool:
+        return self.source.header.kind == "masks"
+
+    @contextmanager
+    def opened(self, wait_for_all: Callable[[], None]) -> Iterator[Reader]:
+        """wait_for_all: until every process has made its share."""
+        if self.given:
+            self.failures = self._without_photo()
+            yield self.source
+            return
+        write_confident_labels(
+            self.source, self.ids, self.photos, self.path, self.confidence, self.runtime, overwrite=self.overwrite
+        )
+        wait_for_all()
+        with open_store(self.path) as store:
+            self.failures = store.failures
+            if not store.ids:
+                raise InputError(f"no labels could be made of any of the {len(self.ids)} images; see {self.path}")
+            yield store
+
+    def _without_photo(self) -> dict[str, str]:
+        gone = {id: missing_photo(self.photos) for id in self.ids if id not in self.photos.paths}
+        for id, message in gone.items():
+            if self.runtime.on_error == "stop":
+                raise InputError(f"{id}: {message}")
+            log.warning("%s: %s", id, message)
+        return gone
+
+
+def write_confident_labels(
+    store: Reader,
+    ids: Sequence[str],
+    photos: ImageSet,
+    out: Path,
+    confidence: Confidence,
+    runtime: Runtime,
+    *,
+    overwrite: bool,
+) -> Summary:
+    """Labels of the images of a maps or signed store; those that this very run has made before are kept."""
+    root = str(photos.root.resolve())
+    parameters = {**levels_of(confidence), **crf_of(confidence)}
+    header = Header(
+        kind="masks",
+        classes=store.header.classes,
+        image_root=root,
+        provenance=stage("confident labels", parameters, selection={"images": root}, parents=[history_of(store)]),
+    )
+    work = partial(label, photos=photos, confidence=confidence, num_classes=len(header.classes))
+    records = partial(refined_records, store=store, work=work, workers=runtime.workers)
+    output = Output(out, overwrite and not shares_store(out, header, ids))
+    log.info("labels that are sure, by two CRFs of each photo: %s", out)
+    return refine_store(store, header, output, runtime, records, results_of_batch, description="labels", ids=ids)
+
+
+def levels_of(confidence: Confidence) -> dict[str, float]:
+    foreground, background = LEVELS[confidence.crf.unary]
+    return {foreground: confidence.foreground, background: confidence.background}
+
+
+def crf_of(confidence: Confidence) -> dict[str, Any]:
+    crf = confidence.crf
+    hard = {"confidence": crf.confidence} if crf.unary == "hard" else {}
+    return {**asdict(crf.parameters), "unary": crf.unary, **hard}
+
+
+def label(
+    record: Record | Failure, *, photos: ImageSet, confidence: Confidence, num_classes: int
+) -> Record | Failure:  # fmt: skip
+    """The labels in the place of what the store holds of the image."""
+    if isinstance(record, Failure):
+        return record
+    assert record.upstream is not None
+    maps, classes = upsample(positive_part(record.upstream.values), record.size), record.upstream.classes
+    try:
+        found = confident_labels(read_photo(record.upstream, photos), maps, confidence)
+    except CamkitError as error:
+        return Failure(record.id, error)
+    except MemoryError:
+        height, width = record.size
+        return Failure(record.id, ImageError(f"out of memory on an image of {width}x{height}; use fewer --workers"))
+    numbers = mask_labels(classes, num_classes)
+    undecided = np.iinfo(numbers.dtype).max  # -1 takes the last place
+    mask = np.append(numbers, undecided)[found].astype(numbers.dtype)
+    return replace(record, upstream=Activation(record.id, mask, no_classes(), record.size))
