@@ -38,7 +38,7 @@ def test_from_maps_to_affinitynets_walk(scenes: World, tmp_path: Path) -> None:
     cams = scenes.root.parent / "cams.h5"
     command = ("affinity-train", cams, *SMALL, "--out", "a.safetensors")
     told = told_by(*command, cwd=tmp_path)
-    for words in ("labels that are sure, by two CRFs of each photo: a.labels.h5", "on 6 photos", "1 epoch in"):
+    for words in ("labels that are sure, by two CRFs of each photo: a.labels.h5", ": 6 photos", "1 epoch in"):
         assert words in told
     for part in ("loss background", "loss foreground", "loss different"):
         assert part in told

@@ -202,7 +202,7 @@ def test_a_photo_whose_superpixels_do_not_fit_is_left_out(tmp_path: Path) -> Non
     )  # fmt: skip
     assert result.returncode == 3, said(result)
     assert "1 of 8 images failed" in said(result)
-    assert "--superpixels has those of a photo of 64x48" in " ".join(said(result).split())
+    assert "the store was made from a photo of 64x48" in " ".join(said(result).split())
 
 
 BAD = [
