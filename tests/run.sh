@@ -7,5 +7,6 @@ source examples/setup.sh dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+.venv/bin/python -m compileall -q camkit  # once, also where PYTHONDONTWRITEBYTECODE keeps processes from doing it
 cores=$(.venv/bin/python -c 'import os; print(min(os.cpu_count() or 1, 4))')
 .venv/bin/python -m pytest --numprocesses "$cores" --dist worksteal "$@"

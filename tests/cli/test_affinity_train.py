@@ -25,9 +25,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def told_by(*arguments: object, cwd: Path, code: int = 0) -> str:
+def told_by(*arguments: object, cwd: Path, code: int = 0, fresh: bool = False) -> str:
     """What the command says, on one line."""
-    result = camkit(*arguments, cwd=cwd)
+    result = camkit(*arguments, cwd=cwd, fresh=fresh)
     assert result.returncode == code, said(result)
     assert "Traceback" not in said(result)
     return " ".join(said(result).split())
@@ -57,7 +57,7 @@ def test_from_maps_to_affinitynets_walk(scenes: World, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_from_maps_to_irns_walk(scenes: World, tmp_path: Path) -> None:
     cams = scenes.root.parent / "cams.h5"
-    told = told_by("irn-train", cams, *SMALL, "--out", "i.safetensors", cwd=tmp_path)
+    told = told_by("irn-train", cams, *SMALL, "--out", "i.safetensors", cwd=tmp_path, fresh=True)
     assert "labels that are sure, by two CRFs of each photo: i.labels.h5" in told
     output, ckpt = Output(tmp_path / "walked.h5"), tmp_path / "i.safetensors"
     walked = refine_walk(cams, output, Runtime(workers=0), affinity="irn", ckpt=ckpt, masks=True)

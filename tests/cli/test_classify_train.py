@@ -26,7 +26,8 @@ from camkit.models.checkpoint import load_classifier, load_start
 from camkit.pipeline.load import Failure
 from camkit.training.classify import Item, Sample, load_sample
 from camkit.training.recipe import Augmentation
-from tests.support.world import World, camkit, draw_world, said
+from tests.support.warm import Running
+from tests.support.world import World, camkit, draw_world, said, start_camkit
 
 KILLS = int(os.environ.get("CAMKIT_KILLS", "2"))
 SMALL = ("--arch", "toy", "--width", "4", "--batch-size", "4", "--resize", "48", "--crop", "48")
@@ -89,15 +90,12 @@ def test_killed_trainings_end_with_the_weights_of_one_left_alone(scenes: World, 
     """Two kills by default; CAMKIT_KILLS=10 for more."""
     options = training(scenes, "--val", "val", "--epochs", "6", "--save-every", "0.2", "--out")
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-m", "camkit", *map(str, options), f"{name}.safetensors"]
-        return subprocess.Popen(
-            arguments, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    def start(name: str) -> Running:
+        return start_camkit(*options, f"{name}.safetensors", cwd=tmp_path)
 
+    whole = start("whole")
     begun = time.monotonic()
-    assert start("whole").wait() == 0
+    assert whole.wait() == 0
     seconds = time.monotonic() - begun
     moments, kills, rounds = random.Random(2), 0, 0
     while kills < KILLS:

@@ -56,7 +56,7 @@ def test_running_again_says_that_it_is_done(world: World, cams: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(world: World, cams: Path, tmp_path: Path) -> None:
     options = ("--ckpt", world.ckpt, "--images", world.root, "--workers", 0)
-    camkit("cam", *options, "--out", tmp_path / "again.h5", cwd=tmp_path)
+    camkit("cam", *options, "--out", tmp_path / "again.h5", cwd=tmp_path, fresh=True)
     assert (tmp_path / "again.h5").read_bytes() == cams.read_bytes()
 
 
@@ -73,7 +73,7 @@ def test_three_shards_merged_equal_one_run(world: World, cams: Path, tmp_path: P
         options = ("--ckpt", world.ckpt, "--images", world.root, "--shard", f"{n}/3", "--out", f"{n}.h5")
         result = camkit("cam", *options, cwd=tmp_path)
         assert result.returncode == 0, said(result)
-    assert camkit("merge", "1.h5", "2.h5", "3.h5", "--out", "all.h5", cwd=tmp_path).returncode == 0
+    assert camkit("merge", "1.h5", "2.h5", "3.h5", "--out", "all.h5", cwd=tmp_path, fresh=True).returncode == 0
     assert (tmp_path / "all.h5").read_bytes() == cams.read_bytes()
     scored = camkit("evaluate", "1.h5", "2.h5", "3.h5", "--gt", world.root, "--json", cwd=tmp_path)
     whole = camkit("evaluate", cams, "--gt", world.root, "--json", cwd=tmp_path)
@@ -166,7 +166,7 @@ def test_gates_exit_with_1(world: World, cams: Path, tmp_path: Path) -> None:
 
 def test_classify_scores_tags_and_average_precision(world: World, tmp_path: Path) -> None:
     network = ("--ckpt", world.ckpt, "--images", world.root)
-    result = camkit("classify", *network, "--out", "scores.h5", cwd=tmp_path)
+    result = camkit("classify", *network, "--out", "scores.h5", cwd=tmp_path, fresh=True)
     assert result.returncode == 0, said(result)
     assert b"mAP" in result.stdout
     tags = camkit("classify", *network, "--tsv", cwd=tmp_path).stdout.decode().splitlines()

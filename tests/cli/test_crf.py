@@ -21,7 +21,7 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--ckpt", world.ckpt, "--images", world.root, "--scales", "1", "--no-flip")
     result = camkit("cam", *options, "--out", "cams.h5", cwd=folder)
     assert result.returncode == 0, said(result)
-    result = camkit("crf", "cams.h5", "--out", "refined.h5", cwd=folder)
+    result = camkit("crf", "cams.h5", "--out", "refined.h5", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     return folder
 

@@ -25,7 +25,7 @@ def dcsm(world: World, *options: object) -> list[object]:
 @pytest.fixture(scope="module")
 def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dcsm")
-    result = camkit(*dcsm(world, "--out", "maps.h5"), cwd=folder)
+    result = camkit(*dcsm(world, "--out", "maps.h5"), cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     return folder / "maps.h5"
 

@@ -16,7 +16,7 @@ from tests.support.world import camkit, said
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    result = camkit("demo", "here", "--scenes", "10", cwd=folder)
+    result = camkit("demo", "here", "--scenes", "6", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     (folder / "table.txt").write_bytes(result.stdout)
     return folder
@@ -38,10 +38,10 @@ def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Pa
     here = place / "here"
     page = (here / "report.html").read_text()
     assert page.startswith("<!doctype html>")
-    assert page.count("<article") == 10
+    assert page.count("<article") == 6
     assert min(Image.open(here / "sheet.png").size) > 300
     masks = sorted((here / "masks").glob("*.png"))
-    assert len(masks) == 10
+    assert len(masks) == 6
     assert any(len(np.unique(read_mask(mask))) > 1 for mask in masks)
     judged = camkit("evaluate", "here/cam.h5", "--gt", "here/world", "--parts", "here/world/Parts", "--json", cwd=place)
     assert judged.returncode == 0, said(judged)
@@ -52,28 +52,27 @@ def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Pa
 
 def test_run_again_it_keeps_what_it_has(place: Path) -> None:
     before = {path: path.read_bytes() for path in (place / "here").glob("*.h5")}
-    again = camkit("demo", "here", "--scenes", "10", "--json", cwd=place)
+    (place / "here/cam.seconds").write_text("")  # as a kill may leave it
+    again = camkit("demo", "here", "--scenes", "6", "--json", cwd=place)
     assert again.returncode == 0, said(again)
     assert {path: path.read_bytes() for path in before} == before
     found = json.loads(again.stdout)
-    assert found["images"] == 10
-    (place / "here/cam.seconds").write_text("")  # as a kill may leave it
-    assert camkit("demo", "here", "--scenes", "10", "-q", cwd=place).returncode == 0
+    assert found["images"] == 6
     table = (place / "table.txt").read_text()
     for row in found["methods"]:
         assert f"{100 * row['miou']:.1f}" in table
-        assert f"{row['seconds']:.1f}" in table
+        assert row["method"] == "CAM" or f"{row['seconds']:.1f}" in table
 
 
 def test_another_world_in_the_same_place_is_refused_until_it_may_replace(place: Path) -> None:
-    other = camkit("demo", "here", "--scenes", "4", cwd=place)
+    other = camkit("demo", "here", "--scenes", "3", cwd=place)
     assert other.returncode == 2
-    assert "holds another toy world: val 10, now 4" in said(other)
+    assert "holds another toy world: val 6, now 3" in said(other)
     assert "--overwrite" in said(other)
-    replaced = camkit("demo", "here", "--scenes", "4", "--overwrite", "-q", cwd=place)
+    replaced = camkit("demo", "here", "--scenes", "3", "--overwrite", "-q", cwd=place)
     assert replaced.returncode == 0, said(replaced)
-    assert "4 drawn scenes" in replaced.stdout.decode()
-    assert len(list((place / "here/masks").glob("*.png"))) == 4
+    assert "3 drawn scenes" in replaced.stdout.decode()
+    assert len(list((place / "here/masks").glob("*.png"))) == 3
 
 
 def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def cams(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_and_back_through_pipes(world: World, cams: Path, tmp_path: Path) -> None:
     """The figures of maps that were exported and imported are those of the maps."""
-    exported = camkit("export", "-", "out_cam", "--format", "psa", cwd=tmp_path, input=cams.read_bytes())
+    exported = camkit("export", "-", "out_cam", "--format", "psa", cwd=tmp_path, input=cams.read_bytes(), fresh=True)
     assert exported.returncode == 0, said(exported)
     assert "out_cam: 12 images" in said(exported)
     assert not exported.stdout
-    imported = camkit("import", "out_cam", "--dtype", "float32", "--images", world.root, cwd=tmp_path)
+    imported = camkit("import", "out_cam", "--dtype", "float32", "--images", world.root, cwd=tmp_path, fresh=True)
     assert imported.returncode == 0, said(imported)
     assert "format psa: maps of 12 images, 20 classes" in said(imported)
     reports = [

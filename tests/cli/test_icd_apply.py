@@ -29,7 +29,7 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (*apply, "--branch", "cam", "--out", "cams.h5"),
         ("superpixels", "--images", world.root, "--workers", "0", "--out", "superpixels.h5"),
     ):
-        result = camkit(*command, cwd=folder)
+        result = camkit(*command, cwd=folder, fresh="scores.h5" in command)
         assert result.returncode == 0, said(result)
     (folder / "saliency").mkdir()
     for n, id in enumerate(world.ids):

@@ -19,7 +19,8 @@ from camkit.data.classes import VOC_CLASSES
 from camkit.models.icd import load_icd
 from tests.models.tiny import tiny_checkpoint
 from tests.support.icd import tiny_icd
-from tests.support.world import World, camkit, draw_world, said
+from tests.support.warm import Running
+from tests.support.world import World, camkit, draw_world, said, start_camkit
 
 SMALL = (
     "--arch", "toy", "--width", "4", "--batch-size", "4", "--resize", "48", "--crop", "48", "--hidden", "8",
@@ -98,15 +99,12 @@ def test_a_killed_training_ends_with_the_bytes_of_one_left_alone(scenes: World, 
         scenes, "--superpixels", superpixels_of(scenes), "--epochs", "6", "--save-every", "0.2", "--out"
     )  # fmt: skip
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-m", "camkit", *map(str, options), f"{name}.safetensors"]
-        return subprocess.Popen(
-            arguments, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    def start(name: str) -> Running:
+        return start_camkit(*options, f"{name}.safetensors", cwd=tmp_path)
 
+    whole = start("whole")
     begun = time.monotonic()
-    assert start("whole").wait() == 0
+    assert whole.wait() == 0
     seconds = time.monotonic() - begun
     moments, kills, rounds = random.Random(3), 0, 0
     while kills < 2:

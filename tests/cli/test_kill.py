@@ -9,25 +9,20 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import h5py
 import pytest
 
-from tests.support.world import World, draw_world
+from tests.support.warm import Running
+from tests.support.world import World, draw_world, start_camkit
 
 KILLS = int(os.environ.get("CAMKIT_KILLS", "6"))
 
 
-def start(world: World, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "camkit", "cam", "--ckpt", str(world.ckpt), "--images", str(world.root)]
-    return subprocess.Popen(
-        [*command, "--out", "out.h5"], cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+def start(world: World, folder: Path) -> Running:
+    return start_camkit("cam", "--ckpt", world.ckpt, "--images", world.root, "--out", "out.h5", cwd=folder)
 
 
 def kept(folder: Path) -> set[str]:
@@ -46,8 +41,9 @@ def test_killed_runs_lose_nothing_but_the_part_in_flight(tmp_path: Path) -> None
     world = draw_world(tmp_path / "world", count=320, sizes=((40, 48), (48, 40)))
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
+    whole = start(world, undisturbed)
     begun = time.monotonic()
-    assert start(world, undisturbed).wait() == 0
+    assert whole.wait() == 0
     seconds = time.monotonic() - begun
     expected = (undisturbed / "out.h5").read_bytes()
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from PIL import Image
 
 from camkit import open_store
 from camkit.store.prototypes import read_prototypes
-from tests.support.world import World, camkit, draw_world, said
+from tests.support.warm import Running
+from tests.support.world import World, camkit, draw_world, said, start_camkit
 
 CLUSTER = ("lpcam-cluster", "--ckpt", "toy", "--images", ".")
 OPTIONS = ("-k", 3, "--threshold", 0.4, "--foreground-score", 0, "--context-score", 1, "--context-low", 0)
@@ -28,7 +26,8 @@ OPTIONS = ("-k", 3, "--threshold", 0.4, "--foreground-score", 0, "--context-scor
 @pytest.fixture(scope="module")
 def prototypes(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("prototypes") / "p.h5"
-    run = camkit("lpcam-cluster", "--ckpt", world.ckpt, "--images", world.root, *OPTIONS, "--out", out, cwd=out.parent)
+    common = ("--ckpt", world.ckpt, "--images", world.root)
+    run = camkit("lpcam-cluster", *common, *OPTIONS, "--out", out, cwd=out.parent, fresh=True)
     assert run.returncode == 0, said(run)
     lines = re.findall(
         r"^(\w+): foreground (\d+) of (\d+) kept, context (\d+) of (\d+); ([\d,]+) of ([\d,]+) features; "
@@ -42,7 +41,7 @@ def prototypes(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_photos_to_figures(world: World, prototypes: Path, tmp_path: Path) -> None:
     common = ("--ckpt", world.ckpt, "--images", world.root)
-    apply = camkit("lpcam-apply", "--prototypes", prototypes, *common, "--out", "maps.h5", cwd=tmp_path)
+    apply = camkit("lpcam-apply", "--prototypes", prototypes, *common, "--out", "maps.h5", cwd=tmp_path, fresh=True)
     assert apply.returncode == 0, said(apply)
     figures = camkit("evaluate", "maps.h5", "--gt", world.root, "--json", cwd=tmp_path)
     assert 0 < json.loads(figures.stdout)["miou"] < 1
@@ -171,20 +170,17 @@ def test_a_failed_photo_is_exit_code_3(world: World, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_runs_end_as_one_that_was_left_alone(tmp_path: Path) -> None:
     world = draw_world(tmp_path / "world", count=120, sizes=((40, 48), (48, 40)))
-    command = [
-        sys.executable, "-m", "camkit", "lpcam-cluster", "--ckpt", str(world.ckpt), "--images", str(world.root),
-        "-k", "2", "--threshold", "0.4", "--memory", "64K", "--out", "out.h5",
-    ]  # fmt: skip
+    options = ("-k", 2, "--threshold", 0.4, "--memory", "64K", "--out", "out.h5")
 
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    def start(folder: Path) -> Running:
+        return start_camkit("lpcam-cluster", "--ckpt", world.ckpt, "--images", world.root, *options, cwd=folder)
 
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     alone.mkdir()
     killed.mkdir()
+    whole = start(alone)
     begun = time.monotonic()
-    assert start(alone).wait() == 0
+    assert whole.wait() == 0
     seconds = time.monotonic() - begun
     moments, kills = random.Random(1), 0
     while not (killed / "out.h5").exists():

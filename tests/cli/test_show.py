@@ -30,7 +30,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def test_a_sheet_without_options(folder: Path, tmp_path: Path) -> None:
-    result = camkit("show", folder / "cams.h5", cwd=tmp_path)
+    result = camkit("show", folder / "cams.h5", cwd=tmp_path, fresh=True)
     assert result.returncode == 0, said(result)
     assert not result.stdout
     assert "sheet.png: " in said(result)

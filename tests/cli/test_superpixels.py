@@ -36,7 +36,7 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_maps_become_averages_and_masks_votes(made: Path, world: World, tmp_path: Path) -> None:
     refine = ("refine", "superpixel", made / "cams.h5", "--superpixels", made / "superpixels.h5")
-    result = camkit(*refine, "--size", "full", "--dtype", "float32", "--out", "out.h5", cwd=tmp_path)
+    result = camkit(*refine, "--size", "full", "--dtype", "float32", "--out", "out.h5", cwd=tmp_path, fresh=True)
     assert result.returncode == 0, said(result)
     assert said(result).startswith("out.h5: 12 images in ")
     piped = camkit("refine", "superpixel", "--superpixels", made / "superpixels.h5", "--out", "-", cwd=tmp_path,

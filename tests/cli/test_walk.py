@@ -26,7 +26,7 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.returncode == 0, said(result)
     torch.save(fill(layouts.affinitynet("resnet38", 2)), folder / "aff.pth")
     torch.save(fill(layouts.irn(2)), folder / "irn.pth")
-    result = camkit("refine", "walk", "cams.h5", "--affinity", "colour", "--out", "walked.h5", cwd=folder)
+    result = camkit("refine", "walk", "cams.h5", "--affinity", "colour", "--out", "walked.h5", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     return folder
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 
 from camkit import Inputs, Network, Output, Runtime, open_store
 from camkit.data.images import read_image
-from camkit.errors import ImageError, InputError, UsageError
+from camkit.errors import InputError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.merging import Merging
 from camkit.methods.superpixels import Felzenszwalb, segment
@@ -25,36 +23,10 @@ from camkit.pipeline.load import Failure
 from camkit.stages.superpixels import MergeBy, in_processes, merge_by, segment_photo, superpixels
 from camkit.types import Record
 from tests.reference.merging import mean_features, merge_slowly
+from tests.support.steps import die_at_5, fail_at_5, identify, photo, photos
 from tests.support.world import World
 
-Item = Record | Failure
-
 FINE = Felzenszwalb(scale=1, min_size=3)
-
-
-def photo(id: str) -> Record:
-    return Record(id, (4, 6), image=np.zeros((4, 6, 3), np.uint8))
-
-
-def photos(count: int) -> Iterator[Item]:
-    for n in range(count):
-        yield photo(str(n)) if n % 4 != 3 else Failure(str(n), ImageError("cannot be read"))
-
-
-def identify(item: Item) -> Item:
-    return Record(f"{item.id} in {os.getpid()}", (1, 1))
-
-
-def fail_at_5(item: Item) -> Item:
-    if item.id == "5":
-        raise IndexError("off by one")
-    return item
-
-
-def die_at_5(item: Item) -> Item:
-    if item.id == "5":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item
 
 
 def scarce_memory(*_: object) -> np.ndarray:

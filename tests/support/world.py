@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from PIL import Image
 from camkit.data.classes import VOC_CLASSES
 from camkit.data.masks import write_mask
 from tests.models.tiny import tiny_checkpoint
+from tests.support.warm import Running, WarmInterpreter
 
 SIZES = ((48, 64), (64, 48), (40, 40), (57, 43))
+TIMEOUT = 120
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,35 @@ def camkit(
     cwd: Path,
     input: bytes | None = None,
     environment: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the real command; without `input`, standard input is not a pipe."""
+    """Run the real command in a process of its own; without `input`, standard input is not a pipe.
+
+    fresh  in a new interpreter, not in a copy of one that has loaded torch; so does CAMKIT_FRESH=1 everywhere
+    """
+    words = [str(argument) for argument in arguments]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **(environment or {})}
+    if not (fresh or environment or os.environ.get("CAMKIT_FRESH")):
+        return next(_WARM).run(words, cwd, settings, input, TIMEOUT)
     return subprocess.run(
-        [sys.executable, "-m", "camkit", *map(str, arguments)],
+        [sys.executable, "-m", "camkit", *words],
         cwd=cwd,
         input=input,
         stdin=subprocess.DEVNULL if input is None else None,
         capture_output=True,
         check=False,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **(environment or {})},
+        timeout=TIMEOUT,
+        env=settings,
     )
+
+
+def start_camkit(*arguments: object, cwd: Path) -> Running:
+    """The same, to be watched or killed on its way; one after the other."""
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    return next(_WARM).start([str(argument) for argument in arguments], cwd, settings)
+
+
+_WARM = itertools.cycle([WarmInterpreter(), WarmInterpreter()])
 
 
 def said(result: subprocess.CompletedProcess[bytes]) -> str:
