@@ -254,7 +254,6 @@ def _save_epoch(
 ) -> None:
     from camkit.models.affinity import save_affinity
 
-    _check_pairs(figures)
     extra = {"figures": dict(figures), "provenance": provenance}
     save_affinity(path, network, arch=arch, input_size=input_size, crop=crop, extra=extra)
 
@@ -269,6 +268,8 @@ def _check_pairs(figures: Mapping[str, Any]) -> None:
 
 
 def _draw(rows: History, path: Path, *, title: str) -> None:
+    """Where there is something to draw: called once an epoch."""
     from camkit.view.learning_curve import draw_learning_curve
 
+    _check_pairs(rows[-1])
     draw_learning_curve(rows, path, title=title)
