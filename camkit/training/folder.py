@@ -154,6 +154,7 @@ class TrainingFolder:
 
     def remove(self) -> None:
         if self.path.is_dir():
+            self._state.unlink(missing_ok=True)  # first: what a kill then leaves is nobody's training
             shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 

@@ -296,6 +296,17 @@ def test_a_finished_run_leaves_the_unfinished_training_of_another_alone(tmp_path
     folder.remove_leftovers(run)
 
 
+def test_what_a_kill_leaves_of_a_removal_is_removed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = {"command": "x", "parameters": {"rate": 1}}
+    with begun(tmp_path / "out.safetensors", run) as folder:
+        folder.save_state({"a": 1})
+        with monkeypatch.context() as patch:
+            patch.setattr("shutil.rmtree", lambda path, **_: (path / "run.json").unlink(missing_ok=True))
+            folder.remove()
+    folder.remove_leftovers(run)
+    assert not folder.path.exists()
+
+
 def test_a_run_that_saved_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
     out, other = tmp_path / "out.safetensors", {"command": "x", "parameters": {"freeze": "head"}}
     with begun(out, {"command": "x", "parameters": {"freeze": "haed"}}) as folder:
