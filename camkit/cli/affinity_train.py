@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,20 +17,8 @@ def command(
     out: t.Out,
     stores: o.Stores = None,
     images: t.PhotosOfStore = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CHECKPOINT",
-            help="Weights to start from: classifiers as for classify-train, or such a network, to go on with.",
-            rich_help_panel=t.START,
-        ),
-    ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=t.START
-        ),
-    ] = None,
+    init: t.PairsInit = None,
+    arch: t.PairsArch = None,
     width: t.Width = None,
     low_alpha: Annotated[
         float | None,
@@ -54,10 +41,7 @@ def command(
     epochs: t.Epochs = None,
     batch_size: t.BatchSize = None,
     rate: t.Rate = None,
-    head_factor: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="What is added to a trunk learns so many times as fast.", rich_help_panel=t.RECIPE),
-    ] = None,
+    head_factor: t.PairsHeadFactor = None,
     optimiser: t.Optimiser = None,
     momentum: t.Momentum = None,
     weight_decay: t.WeightDecay = None,
@@ -82,16 +66,7 @@ def command(
     crop: t.Crop = None,
     flip: t.Flip = None,
     jitter: t.Jitter = None,
-    input_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Longer side at which refine walk is to see photos. Default: as in training.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
-    ] = None,
+    input_size: t.PairsInputSize = None,
     overwrite: o.Overwrite = False,
     device: o.Device = "auto",
     precision: o.Precision = PrecisionChoice.auto,

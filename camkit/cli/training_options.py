@@ -187,6 +187,35 @@ SaveEvery = Annotated[
     typer.Option(metavar="SECONDS", min=0.0, help="Save, so as to continue from there.", rich_help_panel=o.RUN),
 ]
 
+PairsInit = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CHECKPOINT",
+        help="Weights to start from: classifiers as for classify-train, or such a network, to go on with.",
+        rich_help_panel=START,
+    ),
+]
+PairsArch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=START
+    ),
+]
+PairsHeadFactor = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="What is added to a trunk learns so many times as fast.", rich_help_panel=RECIPE),
+]
+PairsInputSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Longer side at which refine walk is to see photos. Default: as in training.",
+        rich_help_panel=o.OUTPUT,
+        show_default=False,
+    ),
+]
+
 
 def recipe_changes(**options: Any) -> dict[str, Any]:
     """What the user asked for, by the names of Recipe's and Augmentation's fields."""
