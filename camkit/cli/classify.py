@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
+from camkit.defaults import SCORE_THRESHOLD
 
 
 def command(
+    *,
     images: o.Images,
-    ckpt: o.Ckpt,
+    network: o.Network,
     out: o.Out = None,
     list: o.List = None,
     labels: Annotated[
@@ -28,9 +28,6 @@ def command(
     score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
     limit: o.Limit = None,
     shard: o.Shard = None,
-    arch: o.Arch = None,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
     resize: o.Resize = None,
     overwrite: o.Overwrite = False,
     tsv: Annotated[
@@ -46,14 +43,7 @@ def command(
         ),
     ] = False,
     json: o.Json = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """Score every class in every image; with labels, also the mean average precision.
 
@@ -65,10 +55,9 @@ def command(
     """
     from camkit.cli.console import close_with, print_lines
     from camkit.errors import UsageError
-    from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, at_a_path
+    from camkit.pipeline.output import STANDARD_OUTPUT, Output, at_a_path
     from camkit.pipeline.select import Inputs, parse_shard
     from camkit.stages.classify import classify, json_lines, precision_lines, score_lines
-    from camkit.stages.network import Network
     from camkit.store.reader import open_store
 
     if tsv + jsonl + json > 1:
@@ -79,9 +68,9 @@ def command(
     with at_a_path(Output(out, overwrite), send=not text) as (path, replace):
         summary, known = classify(
             Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
-            Network(ckpt, arch, model, output_stride),
+            network,
             Output(path, replace),
-            Runtime(device, precision.value, batch_size, workers, on_error.value),
+            runtime,
             resize=resize,
         )
         if summary.complete:

@@ -8,8 +8,6 @@ import typer
 
 from camkit.cli import options as o
 from camkit.cli import training_options as t
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
-from camkit.defaults import WORKERS
 
 if TYPE_CHECKING:
     from camkit.stages.training import Trained
@@ -18,6 +16,7 @@ log = logging.getLogger("camkit")
 
 
 def command(
+    *,
     images: o.Images,
     out: t.Out,
     list: o.List = None,
@@ -41,38 +40,11 @@ def command(
     width: t.Width = None,
     output_stride: o.OutputStride = None,
     preset: t.Preset = None,
-    epochs: t.Epochs = None,
-    batch_size: t.BatchSize = None,
-    rate: t.Rate = None,
-    head_factor: t.HeadFactor = None,
-    optimiser: t.Optimiser = None,
-    momentum: t.Momentum = None,
-    weight_decay: t.WeightDecay = None,
-    schedule: t.Schedule = None,
-    power: t.Power = None,
-    warmup: t.Warmup = None,
-    clip: t.Clip = None,
-    ema: t.Ema = None,
-    pooling: t.Pooling = None,
-    freeze_norm: t.FreezeNorm = None,
-    freeze: t.Freeze = None,
-    seed: t.Seed = None,
-    resize: t.Resize = None,
-    scale_range: t.ScaleRange = None,
-    long_side: t.LongSide = None,
-    crop: t.Crop = None,
-    flip: t.Flip = None,
-    jitter: t.Jitter = None,
+    changes: t.Changes,
     input_size: t.InputSize = None,
     overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    runtime: t.Runtime,
     save_every: t.SaveEvery = 300.0,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Train a classifier on image-level labels, from ImageNet weights, a published one, or nothing.
 
@@ -84,24 +56,17 @@ def command(
     camkit classify-train --images photos/ --labels tags.csv --arch resnet18 --epochs 40 --out mine.safetensors
     """
     from camkit.cli.console import raise_for
-    from camkit.pipeline.output import Runtime
     from camkit.pipeline.select import Inputs
     from camkit.stages.classify_train import classify_train
     from camkit.stages.training import Start, recipe_of
 
-    changes = t.recipe_changes(
-        epochs=epochs, batch_size=batch_size, rate=rate, head_factor=head_factor, optimiser=optimiser,
-        momentum=momentum, weight_decay=weight_decay, schedule=schedule, power=power, warmup=warmup, clip=clip, ema=ema,
-        pooling=pooling, freeze_norm=freeze_norm, freeze=freeze, seed=seed, resize=resize, scale_range=scale_range,
-        long_side=long_side, crop=crop, flip=flip, jitter=jitter,
-    )  # fmt: skip
     start = Start(init, arch, width, output_stride)
     trained = classify_train(
         Inputs(images, list, labels, classes, limit),
         start,
         out,
         recipe_of(preset and preset.value, start, changes),
-        Runtime(device, precision.value, None, workers, on_error.value),
+        runtime,
         validation=t.photos_to_judge(images, labels, val, val_images, val_labels),
         patches=patches,
         input_size=input_size,

@@ -183,9 +183,6 @@ def command(
         ),
     ] = None,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Make maps, probabilities or masks follow the edges of the photos: a fully connected CRF (dense CRF).
 

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
 
 SALIENCY = "Saliency (defaults: the paper's)"
 
@@ -19,18 +17,10 @@ class BackpropChoice(StrEnum):
 
 
 def command(
-    images: o.Images,
-    ckpt: o.Ckpt,
-    out: o.Out = None,
-    list: o.List = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
-    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
-    limit: o.Limit = None,
-    shard: o.Shard = None,
-    arch: o.Arch = None,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
+    *,
+    inputs: o.Inputs,
+    network: o.Network,
+    output: o.Output,
     backprop: Annotated[
         BackpropChoice,
         typer.Option(
@@ -113,16 +103,7 @@ def command(
         ),
     ] = None,
     size: o.MapSize = "4",
-    dtype: o.Dtype = DtypeChoice.float16,
-    overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """DCSM: where a class makes the classifier's inner layers react, and the other candidate classes do not.
 
@@ -137,10 +118,7 @@ def command(
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
     from camkit.errors import UsageError
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.pipeline.select import Inputs, parse_shard
     from camkit.stages.dcsm import dcsm, scales_of, settings_of
-    from camkit.stages.network import Network
 
     given: dict[str, Any] = {
         "layers": None if layers is None else tuple(name.strip() for name in layers.split(",")),
@@ -153,12 +131,12 @@ def command(
             raise UsageError("--sizes says at which sizes photos are seen; leave out --resize and --scales")
         resize, given["scales"] = scales_of(numbers("--sizes", sizes, low=16, high=10_000))
     summary = dcsm(
-        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
-        Network(ckpt, arch, model, output_stride),
-        Output(out, overwrite, dtype.value),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        inputs,
+        network,
+        output,
+        runtime,
         settings=settings_of(backprop.value, {name: value for name, value in given.items() if value is not None}),
         resize=resize,
         size=size,
     )
-    close_with(summary, out)
+    close_with(summary, output.out)

@@ -32,9 +32,6 @@ def command(
     as_json: o.Json = False,
     device: o.Device = "auto",
     workers: o.Workers = WORKERS,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """The first thing to run: draws small scenes, runs the pipeline on them, and shows what came of it.
 

@@ -103,9 +103,6 @@ def command(
     ] = False,
     workers: o.Workers = WORKERS,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Compare maps, probabilities, masks or signed scores with the ground truth: IoU, precision, recall, pixel AP.
 

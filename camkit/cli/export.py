@@ -65,9 +65,6 @@ def command(
     ] = None,
     overwrite: o.Overwrite = False,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """A folder in the format of another program: of maps, probabilities or masks.
 

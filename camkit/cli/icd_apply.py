@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
 
 
 class BranchChoice(StrEnum):
@@ -17,15 +15,10 @@ class BranchChoice(StrEnum):
 
 
 def command(
-    images: o.Images,
+    *,
+    inputs: o.Inputs,
     ckpt: o.Ckpt,
-    out: o.Out = None,
-    list: o.List = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
-    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
-    limit: o.Limit = None,
-    shard: o.Shard = None,
+    output: o.Output,
     output_stride: o.OutputStride = None,
     branch: Annotated[
         BranchChoice,
@@ -48,16 +41,7 @@ def command(
     ] = "1",
     flip: o.Flip = False,
     size: o.MapSize = "4",
-    dtype: o.Dtype = DtypeChoice.float16,
-    overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """ICD: signed scores of every class that an image has, above 0 where it is and below 0 where it is not.
 
@@ -72,16 +56,14 @@ def command(
     """
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.pipeline.select import Inputs, parse_shard
     from camkit.stages.icd_apply import icd_apply
     from camkit.stages.network import Network
 
     summary = icd_apply(
-        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
+        inputs,
         Network(ckpt, output_stride=output_stride),
-        Output(out, overwrite, dtype.value),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        output,
+        runtime,
         branch=branch.value,
         scales=numbers("--scales", scales, low=0.01, high=16),
         flip=flip,
@@ -89,4 +71,4 @@ def command(
         resize=resize,
         size=size,
     )
-    close_with(summary, out)
+    close_with(summary, output.out)

@@ -10,8 +10,6 @@ import typer
 
 from camkit.cli import options as o
 from camkit.cli import training_options as t
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
-from camkit.defaults import WORKERS
 
 if TYPE_CHECKING:
     from camkit.stages.training import Trained
@@ -45,6 +43,7 @@ class VoteChoice(StrEnum):
 
 
 def command(
+    *,
     images: o.Images,
     out: t.Out,
     list: o.List = None,
@@ -132,41 +131,11 @@ def command(
     preset: Annotated[
         t.PresetChoice, typer.Option(help="Where the defaults of all below come from.", rich_help_panel=t.RECIPE)
     ] = t.PresetChoice.icd,
-    epochs: t.Epochs = None,
-    batch_size: t.BatchSize = None,
-    rate: t.Rate = None,
-    head_factor: t.HeadFactor = None,
-    optimiser: t.Optimiser = None,
-    momentum: t.Momentum = None,
-    weight_decay: t.WeightDecay = None,
-    schedule: t.Schedule = None,
-    power: t.Power = None,
-    warmup: t.Warmup = None,
-    clip: t.Clip = None,
-    ema: t.Ema = None,
-    pooling: t.Pooling = None,
-    freeze_norm: t.FreezeNorm = None,
-    freeze: Annotated[
-        str | None,
-        typer.Option(metavar="NAME,…", help="Modules that do not learn (conv1,heads).", rich_help_panel=t.RECIPE),
-    ] = None,
-    seed: t.Seed = None,
-    resize: t.Resize = None,
-    scale_range: t.ScaleRange = None,
-    long_side: t.LongSide = None,
-    crop: t.Crop = None,
-    flip: t.Flip = None,
-    jitter: t.Jitter = None,
+    changes: t.Changes,
     input_size: t.InputSize = None,
     overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    runtime: t.Runtime,
     save_every: t.SaveEvery = 300.0,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Train ICD: a classifier, and scores that tell the pixels of a class from the background of its photos.
 
@@ -179,24 +148,17 @@ def command(
     camkit icd-train --images photos/ --labels tags.csv --init mine.safetensors --out icd.safetensors
     """
     from camkit.cli.console import raise_for
-    from camkit.pipeline.output import Runtime
     from camkit.pipeline.select import Inputs
     from camkit.stages.icd_train import PAPER, icd_train
     from camkit.stages.training import Start, recipe_of
 
-    changes = t.recipe_changes(
-        epochs=epochs, batch_size=batch_size, rate=rate, head_factor=head_factor, optimiser=optimiser,
-        momentum=momentum, weight_decay=weight_decay, schedule=schedule, power=power, warmup=warmup, clip=clip, ema=ema,
-        pooling=pooling, freeze_norm=freeze_norm, freeze=freeze, seed=seed, resize=resize, scale_range=scale_range,
-        long_side=long_side, crop=crop, flip=flip, jitter=jitter,
-    )  # fmt: skip
     start = Start(init, arch, width, output_stride)
     trained = icd_train(
         Inputs(images, list, labels, classes, limit),
         start,
         out,
         recipe_of(preset.value, start, changes),
-        Runtime(device, precision.value, None, workers, on_error.value),
+        runtime,
         icd=replace(
             PAPER, features=features.value, structure=structure.value, hidden=hidden, bottom_up=bottom_up.value,
             bottom_up_weight=bottom_up_weight, superpixel_vote=superpixel_vote.value, ignore_band=ignore_band,

@@ -90,9 +90,6 @@ def command(
     overwrite: o.Overwrite = False,
     workers: o.Workers = WORKERS,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """A store from what other programs wrote: class activation maps, CRF probabilities, masks.
 

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
 
 INFERENCE = "Inference (defaults: the preset's)"
 
@@ -37,18 +35,10 @@ class ManyClassesChoice(StrEnum):
 
 
 def command(
-    images: o.Images,
-    ckpt: o.Ckpt,
-    out: o.Out = None,
-    list: o.List = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
-    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
-    limit: o.Limit = None,
-    shard: o.Shard = None,
-    arch: o.Arch = None,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
+    *,
+    inputs: o.Inputs,
+    network: o.Network,
+    output: o.Output,
     response: Annotated[
         ResponseChoice,
         typer.Option(
@@ -172,16 +162,7 @@ def command(
     ] = None,
     flip: o.Flip = True,
     size: o.MapSize = "4",
-    dtype: o.Dtype = DtypeChoice.float16,
-    overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """InferCam: class activation maps of more of the object, from the same classifier, without training it again.
 
@@ -196,10 +177,7 @@ def command(
     """
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.pipeline.select import Inputs, parse_shard
     from camkit.stages.infercam import FAST, infercam, settings_of
-    from camkit.stages.network import Network
 
     asked = {"scales": scales, "hiding_scales": hiding_scales, "centre_scales": centre_scales}
     given: dict[str, Any] = {
@@ -213,14 +191,14 @@ def command(
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     summary = infercam(
-        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
-        Network(ckpt, arch, model, output_stride),
-        Output(out, overwrite, dtype.value),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        inputs,
+        network,
+        output,
+        runtime,
         response=response.value,
         prototypes=prototypes,
         settings=settings_of(preset.value, {**(FAST if fast else {}), **changes}),
         resize=resize,
         size=size,
     )
-    close_with(summary, out)
+    close_with(summary, output.out)

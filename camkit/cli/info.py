@@ -28,9 +28,6 @@ def command(
         bool, typer.Option("--layers", help="Only the checkpoint's named layers, as camkit dcsm --layers takes them.")
     ] = False,
     json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Look inside a store (what it holds, of which images, how it was made) or a checkpoint.
 

@@ -7,13 +7,12 @@ import typer
 
 from camkit.cli import options as o
 from camkit.cli import training_options as t
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
-from camkit.defaults import WORKERS
 
 log = logging.getLogger("camkit")
 
 
 def command(
+    *,
     out: t.Out,
     stores: o.Stores = None,
     images: t.PhotosOfStore = None,
@@ -38,44 +37,11 @@ def command(
         int,
         typer.Option(metavar="CELLS", help="Pairs nearer than this count, at stride 4.", rich_help_panel=o.METHOD),
     ] = 10,
-    epochs: t.Epochs = None,
-    batch_size: t.BatchSize = None,
-    rate: t.Rate = None,
-    head_factor: t.PairsHeadFactor = None,
-    optimiser: t.Optimiser = None,
-    momentum: t.Momentum = None,
-    weight_decay: t.WeightDecay = None,
-    schedule: t.Schedule = None,
-    power: t.Power = None,
-    warmup: t.Warmup = None,
-    clip: t.Clip = None,
-    ema: t.Ema = None,
-    freeze_norm: t.FreezeNorm = None,
-    freeze: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,…",
-            help="Modules that do not learn (default: trunk). '' for none.",
-            rich_help_panel=t.RECIPE,
-        ),
-    ] = None,
-    seed: t.Seed = None,
-    resize: t.Resize = None,
-    scale_range: t.ScaleRange = None,
-    long_side: t.LongSide = None,
-    crop: t.Crop = None,
-    flip: t.Flip = None,
-    jitter: t.Jitter = None,
+    changes: t.PairChanges,
     input_size: t.PairsInputSize = None,
     overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    runtime: t.Runtime,
     save_every: t.SaveEvery = 300.0,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Train IRN: boundaries between classes that a walk does not cross, for camkit refine walk.
 
@@ -90,23 +56,16 @@ def command(
     camkit refine walk cams.h5 --affinity irn --ckpt irn.safetensors --out walked.h5
     """
     from camkit.cli.console import raise_for
-    from camkit.pipeline.output import Runtime
     from camkit.stages.affinity_train import confidence_of, irn_train
     from camkit.stages.training import Start, recipe_of
 
-    changes = t.recipe_changes(
-        epochs=epochs, batch_size=batch_size, rate=rate, head_factor=head_factor, optimiser=optimiser,
-        momentum=momentum, weight_decay=weight_decay, schedule=schedule, power=power, warmup=warmup, clip=clip, ema=ema,
-        freeze_norm=freeze_norm, freeze=freeze, seed=seed, resize=resize, scale_range=scale_range, long_side=long_side,
-        crop=crop, flip=flip, jitter=jitter,
-    )  # fmt: skip
     start = Start(init, arch, width)
     trained = irn_train(
         stores or [],
         start,
         out,
         recipe_of("boundary", start, changes),
-        Runtime(device, precision.value, None, workers, on_error.value),
+        runtime,
         confidence=confidence_of("irn", foreground, background),
         radius=radius,
         images=images,

@@ -5,24 +5,14 @@ from typing import Annotated
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
 
 
 def command(
-    images: o.Images,
-    ckpt: o.Ckpt,
+    *,
+    inputs: o.Inputs,
+    network: o.Network,
     prototypes: o.Prototypes = None,
-    out: o.Out = None,
-    list: o.List = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
-    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
-    limit: o.Limit = None,
-    shard: o.Shard = None,
-    arch: o.Arch = None,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
+    output: o.Output,
     foreground_score: o.ForegroundScore = None,
     context_score: o.ContextScore = None,
     context_low: o.ContextLow = None,
@@ -36,16 +26,7 @@ def command(
     scales: o.Scales = o.DEFAULT_SCALES,
     flip: o.Flip = True,
     size: o.MapSize = "4",
-    dtype: o.Dtype = DtypeChoice.float16,
-    overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """LPCAM, second step: where an image is like the prototypes of a class, and not like those of its context.
 
@@ -58,22 +39,19 @@ def command(
     """
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.pipeline.select import Inputs, parse_shard
     from camkit.stages.lpcam_apply import lpcam_apply
-    from camkit.stages.network import Network
     from camkit.stages.prototypes import Thresholds
 
     summary = lpcam_apply(
         prototypes,
-        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
-        Network(ckpt, arch, model, output_stride),
-        Output(out, overwrite, dtype.value),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        inputs,
+        network,
+        output,
+        runtime,
         thresholds=Thresholds(foreground_score, context_score, context_low, foreground_only),
         scales=numbers("--scales", scales, low=0.01, high=16),
         flip=flip,
         resize=resize,
         size=size,
     )
-    close_with(summary, out)
+    close_with(summary, output.out)

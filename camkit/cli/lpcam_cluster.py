@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
-from camkit.defaults import SCORE_THRESHOLD, WORKERS
 
 CLUSTERING = "Clustering"
 
@@ -24,18 +22,10 @@ class MapResizeChoice(StrEnum):
 
 
 def command(
-    images: o.Images,
-    ckpt: o.Ckpt,
+    *,
+    inputs: o.Inputs,
+    network: o.Network,
     out: o.Out = None,
-    list: o.List = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
-    score_threshold: o.ScoreThreshold = SCORE_THRESHOLD,
-    limit: o.Limit = None,
-    shard: o.Shard = None,
-    arch: o.Arch = None,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
     preset: Annotated[
         PresetChoice, typer.Option(help="The numbers of the paper for this data set.", rich_help_panel=o.PROTOTYPES)
     ] = PresetChoice.voc,
@@ -108,14 +98,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of k-means.", rich_help_panel=CLUSTERING)] = 0,
     resize: o.Resize = None,
     overwrite: o.Overwrite = False,
-    device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
+    runtime: o.Runtime,
 ) -> None:
     """LPCAM, first step: what each class looks like, and what lies around it, as prototypes.
 
@@ -128,20 +111,18 @@ def command(
     camkit lpcam-cluster --ckpt resnet50.pth --images VOC2012/ --list train --maps infercams.h5 --out prototypes.h5
     """
     from camkit.cli.console import log, raise_for, sentence
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.pipeline.select import Inputs, parse_shard
+    from camkit.pipeline.output import Output
     from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster, settings_of
-    from camkit.stages.network import Network
 
     given: dict[str, Any] = {
         "clusters": clusters, "threshold": threshold, "foreground_score": foreground_score,
         "context_score": context_score, "context_low": context_low,
     }  # fmt: skip
     summary = lpcam_cluster(
-        Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold),
-        Network(ckpt, arch, model, output_stride),
+        inputs,
+        network,
         Output(out, overwrite),
-        Runtime(device, precision.value, batch_size, workers, on_error.value),
+        runtime,
         settings=settings_of(preset.value, {name: value for name, value in given.items() if value is not None}),
         clustering=Clustering(memory, rounds, seed, per_class, None if map_resize is None else map_resize.value),
         maps=maps,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import keyword
 import os
@@ -17,6 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from camkit.cli.console import set_up_logging
+from camkit.cli.groups import gathered, signature_of
+from camkit.cli.options import common
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
@@ -72,14 +73,13 @@ def camkit(
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where an exception becomes a message and an exit code."""
 
-    @functools.wraps(command)
     def call(**options: Any) -> None:
-        debug = options.get("debug", False)
-        set_up_logging(quiet=options.get("quiet", False), verbose=options.get("verbose", False))
+        debug = options["debug"]
+        set_up_logging(quiet=options["quiet"], verbose=options["verbose"])
         if not debug:
             warnings.simplefilter("ignore")  # libraries about damaged EXIF tags and the like; errors are told by us
         try:
-            command(**options)
+            command(**gathered(command, options))
         except CamkitError as error:
             leave(str(error), error.exit_code, debug)
         except KeyboardInterrupt:
@@ -96,6 +96,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             about = f"{type(error).__name__}: {error}" + (f" ({notes})" if notes else "")
             leave(f"this is a bug in camkit, or in a model of your own: {about}\n--debug shows where", 70, debug)
 
+    call.__doc__ = command.__doc__
+    call.__signature__ = signature_of(command, common)  # type: ignore[attr-defined]
     return call
 
 

@@ -69,9 +69,6 @@ def command(
     ] = None,
     overwrite: o.Overwrite = False,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Segmentation masks from a store of maps, signed scores, probabilities (by the most probable class) or masks.
 

@@ -12,9 +12,6 @@ def command(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="The stores to join.", show_default=False)],
     out: o.Out = None,
     overwrite: o.Overwrite = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Join the stores that the shards of one run wrote, or stores of different images made the same way.
 

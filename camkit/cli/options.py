@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camkit.defaults import SCALES
+from camkit.cli.groups import Group
+from camkit.defaults import SCALES, SCORE_THRESHOLD, WORKERS
+
+if TYPE_CHECKING:
+    from camkit.pipeline import output as pipeline
+    from camkit.pipeline import select
+    from camkit.stages import network as stages
 
 IMAGES = "Images"
 NETWORK = "Classifier"
@@ -226,3 +232,51 @@ Stores = Annotated[
         show_default=False,
     ),
 ]
+
+
+def common(quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False) -> None:
+    """Options of every command, which `camkit.cli.main` itself obeys."""
+
+
+def inputs(
+    images: Images,
+    list: List = None,
+    labels: Labels = None,
+    classes: Classes = None,
+    score_threshold: ScoreThreshold = SCORE_THRESHOLD,
+    limit: Limit = None,
+    shard: Shard = None,
+) -> Inputs:
+    from camkit.pipeline.select import Inputs, parse_shard
+
+    return Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold)
+
+
+def network(ckpt: Ckpt, arch: Arch = None, model: Model = None, output_stride: OutputStride = None) -> Network:
+    from camkit.stages.network import Network
+
+    return Network(ckpt, arch, model, output_stride)
+
+
+def output(out: Out = None, dtype: Dtype = DtypeChoice.float16, overwrite: Overwrite = False) -> Output:
+    from camkit.pipeline.output import Output
+
+    return Output(out, overwrite, dtype.value)
+
+
+def runtime(
+    device: Device = "auto",
+    precision: Precision = PrecisionChoice.auto,
+    batch_size: BatchSize = None,
+    workers: Workers = WORKERS,
+    on_error: OnError = OnErrorChoice.skip,
+) -> Runtime:
+    from camkit.pipeline.output import Runtime
+
+    return Runtime(device, precision.value, batch_size, workers, on_error.value)
+
+
+Inputs = Annotated["select.Inputs", Group(inputs)]
+Network = Annotated["stages.Network", Group(network)]
+Output = Annotated["pipeline.Output", Group(output)]
+Runtime = Annotated["pipeline.Runtime", Group(runtime)]

@@ -188,9 +188,6 @@ def command(
         typer.Option(help="walk: of the network. Default: auto.", rich_help_panel=o.RUN, show_default=False),
     ] = None,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Refine maps, probabilities or masks by what else is known of the photos.
 

@@ -136,9 +136,6 @@ def command(
         ),
     ] = None,
     workers: o.Workers = WORKERS,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Look at stores: photos with maps or masks over them, side by side on a sheet, one large overlay, or a page.
 

@@ -100,9 +100,6 @@ def command(
         ),
     ] = None,
     on_error: o.OnError = OnErrorChoice.skip,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Superpixels: every photo cut into regions of one colour, by Felzenszwalb and Huttenlocher's method.
 

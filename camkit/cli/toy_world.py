@@ -18,9 +18,6 @@ def command(
     workers: Annotated[
         int, typer.Option(metavar="N", min=0, help="Processes that draw.", rich_help_panel=o.RUN)
     ] = WORKERS,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    debug: o.Debug = False,
 ) -> None:
     """Draw a small world to try camkit on: a VOC root of toy-like scenes, with exact masks, parts and saliency.
 

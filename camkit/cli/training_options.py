@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camkit.cli import options as o
+from camkit.cli.groups import Group
+from camkit.cli.options import OnErrorChoice, PrecisionChoice
+from camkit.defaults import WORKERS
 
 if TYPE_CHECKING:
+    from camkit.pipeline import output as pipeline
     from camkit.pipeline.select import Inputs
     from camkit.stages.training import Trained
 
@@ -154,6 +159,14 @@ Freeze = Annotated[
     str | None,
     typer.Option(metavar="NAME,…", help="Modules that do not learn (stem,layer1).", rich_help_panel=RECIPE),
 ]
+PairsFreeze = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,…",
+        help="Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
+        rich_help_panel=RECIPE,
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, rich_help_panel=RECIPE)]
 Resize = Annotated[
     str | None,
@@ -217,8 +230,62 @@ PairsInputSize = Annotated[
 ]
 
 
-def recipe_changes(**options: Any) -> dict[str, Any]:
+def changes(
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    rate: Rate = None,
+    head_factor: HeadFactor = None,
+    optimiser: Optimiser = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    schedule: Schedule = None,
+    power: Power = None,
+    warmup: Warmup = None,
+    clip: Clip = None,
+    ema: Ema = None,
+    pooling: Pooling = None,
+    freeze_norm: FreezeNorm = None,
+    freeze: Freeze = None,
+    seed: Seed = None,
+    resize: Resize = None,
+    scale_range: ScaleRange = None,
+    long_side: LongSide = None,
+    crop: Crop = None,
+    flip: Flip = None,
+    jitter: Jitter = None,
+) -> Changes:
     """What the user asked for, by the names of Recipe's and Augmentation's fields."""
+    return _read(locals())
+
+
+def pair_changes(
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    rate: Rate = None,
+    head_factor: PairsHeadFactor = None,
+    optimiser: Optimiser = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    schedule: Schedule = None,
+    power: Power = None,
+    warmup: Warmup = None,
+    clip: Clip = None,
+    ema: Ema = None,
+    freeze_norm: FreezeNorm = None,
+    freeze: PairsFreeze = None,
+    seed: Seed = None,
+    resize: Resize = None,
+    scale_range: ScaleRange = None,
+    long_side: LongSide = None,
+    crop: Crop = None,
+    flip: Flip = None,
+    jitter: Jitter = None,
+) -> Changes:
+    """The same of networks of pairs, which pool nothing."""
+    return _read(locals())
+
+
+def _read(options: Mapping[str, Any]) -> dict[str, Any]:
     from camkit.cli.parse import numbers, side
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -235,6 +302,22 @@ def recipe_changes(**options: Any) -> dict[str, Any]:
     if "crop" in given:
         changes["crop"] = side("--crop", given["crop"], "none")
     return changes
+
+
+def runtime(
+    device: o.Device = "auto",
+    precision: o.Precision = PrecisionChoice.auto,
+    workers: o.Workers = WORKERS,
+    on_error: o.OnError = OnErrorChoice.skip,
+) -> Runtime:
+    from camkit.pipeline.output import Runtime
+
+    return Runtime(device, precision.value, None, workers, on_error.value)
+
+
+Changes = Annotated[dict[str, Any], Group(changes)]
+PairChanges = Annotated[dict[str, Any], Group(pair_changes)]
+Runtime = Annotated["pipeline.Runtime", Group(runtime)]
 
 
 def photos_to_judge(
