@@ -65,7 +65,7 @@ def command(
         Inputs(images, list, labels, classes, limit),
         start,
         out,
-        recipe_of(preset and preset.value, start, changes),
+        recipe_of(preset, start, changes),
         runtime,
         validation=t.photos_to_judge(images, labels, val, val_images, val_labels),
         patches=patches,

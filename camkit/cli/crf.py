@@ -1,44 +1,21 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice
 
 ENERGIES = "Unary energies (defaults: the preset's)"
 KERNELS = "Kernels (defaults: the preset's)"
 
 
-class PresetChoice(StrEnum):
-    psa = "psa"
-    irn = "irn"
-    dcsm = "dcsm"
-    icd = "icd"
-
-
-class UnaryChoice(StrEnum):
-    soft = "soft"
-    hard = "hard"
-
-
-class ShareChoice(StrEnum):
-    present = "present"
-    all = "all"
-
-
-class FloatChoice(StrEnum):
-    float16 = "float16"
-    float32 = "float32"
-
-
-class EngineChoice(StrEnum):
-    auto = "auto"
-    native = "native"
-    pydensecrf = "pydensecrf"
+PresetChoice = Literal["psa", "irn", "dcsm", "icd"]
+UnaryChoice = Literal["soft", "hard"]
+ShareChoice = Literal["present", "all"]
+FloatChoice = Literal["float16", "float32"]
+EngineChoice = Literal["auto", "native", "pydensecrf"]
 
 
 def command(
@@ -57,7 +34,7 @@ def command(
         typer.Option(
             help="The numbers of these methods: psa soft, irn hard, dcsm soft, icd hard.", rich_help_panel=ENERGIES
         ),
-    ] = PresetChoice.psa,
+    ] = "psa",
     unary: Annotated[
         UnaryChoice | None,
         typer.Option(
@@ -171,7 +148,7 @@ def command(
             "machine with a GPU too.",
             rich_help_panel=o.RUN,
         ),
-    ] = EngineChoice.auto,
+    ] = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -182,7 +159,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """Make maps, probabilities or masks follow the edges of the photos: a fully connected CRF (dense CRF).
 
@@ -202,20 +179,20 @@ def command(
     from camkit.stages.crf import crf
 
     given: dict[str, Any] = {
-        "unary": unary and unary.value, "alpha": alpha, "confidence": confidence, "background": background,
-        "share": share and share.value, "iterations": iterations, "gauss_sxy": gauss_sxy, "gauss_compat": gauss_compat,
+        "unary": unary, "alpha": alpha, "confidence": confidence, "background": background,
+        "share": share, "iterations": iterations, "gauss_sxy": gauss_sxy, "gauss_compat": gauss_compat,
         "bilateral_sxy": bilateral_sxy, "bilateral_srgb": bilateral_srgb, "bilateral_compat": bilateral_compat,
         "scale_factor": scale_factor,
     }  # fmt: skip
     summary = crf(
         stores or [],
-        Output(out, overwrite, dtype and dtype.value),
-        Runtime(workers=usable_cores() if workers is None else workers, on_error=on_error.value),
-        preset=preset.value,
+        Output(out, overwrite, dtype),
+        Runtime(workers=usable_cores() if workers is None else workers, on_error=on_error),
+        preset=preset,
         changes={name: value for name, value in given.items() if value is not None},
         masks=masks,
         images=images,
-        engine=engine.value,
+        engine=engine,
         size=size,
         shard=parse_shard(shard),
     )

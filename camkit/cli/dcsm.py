@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,10 +9,7 @@ from camkit.cli import options as o
 SALIENCY = "Saliency (defaults: the paper's)"
 
 
-class BackpropChoice(StrEnum):
-    guided = "guided"
-    plain = "plain"
-    input = "input"
+BackpropChoice = Literal["guided", "plain", "input"]
 
 
 def command(
@@ -28,7 +24,7 @@ def command(
             "the photo, nothing subtracted, one size, alpha 8.",
             rich_help_panel=SALIENCY,
         ),
-    ] = BackpropChoice.guided,
+    ] = "guided",
     layers: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +131,7 @@ def command(
         network,
         output,
         runtime,
-        settings=settings_of(backprop.value, {name: value for name, value in given.items() if value is not None}),
+        settings=settings_of(backprop, {name: value for name, value in given.items() if value is not None}),
         resize=resize,
         size=size,
     )

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice
 from camkit.defaults import SEED_MARGINS, WORKERS
 
 GATES = "Gates"
@@ -102,7 +101,7 @@ def command(
         ),
     ] = False,
     workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """Compare maps, probabilities, masks or signed scores with the ground truth: IoU, precision, recall, pixel AP.
 
@@ -132,7 +131,7 @@ def command(
     report, failures = evaluate_predictions(
         stores or [],
         truth,
-        Runtime(workers=workers, on_error=on_error.value),
+        Runtime(workers=workers, on_error=on_error),
         list=list,
         classes=classes,
         thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),

@@ -1,24 +1,14 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice
 from camkit.defaults import MASK_THRESHOLD
 
-
-class FormatChoice(StrEnum):
-    psa = "psa"
-    irn = "irn"
-    npz = "npz"
-    png = "png"
-    coco = "coco"
-    deeplab = "deeplab"
-    huggingface = "huggingface"
+FormatChoice = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
 
 
 def command(
@@ -64,7 +54,7 @@ def command(
         ),
     ] = None,
     overwrite: o.Overwrite = False,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """A folder in the format of another program: of maps, probabilities or masks.
 
@@ -90,8 +80,8 @@ def command(
     summary = export_store(
         stores,
         folder,
-        format.value,
-        Runtime(on_error=on_error.value),
+        format,
+        Runtime(on_error=on_error),
         threshold=threshold,
         list=list,
         images=images,

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
 
-
-class BranchChoice(StrEnum):
-    top_down = "top-down"
-    bottom_up = "bottom-up"
-    cam = "cam"
+BranchChoice = Literal["top-down", "bottom-up", "cam"]
 
 
 def command(
@@ -26,7 +21,7 @@ def command(
             help="top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps.",
             rich_help_panel=o.METHOD,
         ),
-    ] = BranchChoice.top_down,
+    ] = "top-down",
     raw: Annotated[
         bool,
         typer.Option(
@@ -64,7 +59,7 @@ def command(
         Network(ckpt, output_stride=output_stride),
         output,
         runtime,
-        branch=branch.value,
+        branch=branch,
         scales=numbers("--scales", scales, low=0.01, high=16),
         flip=flip,
         raw=raw,

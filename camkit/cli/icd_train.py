@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,29 +16,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 
-class FeaturesChoice(StrEnum):
-    conv4 = "conv4"
-    conv5 = "conv5"
-    fc6 = "fc6"
-    concat = "concat"
-
-
-class StructureChoice(StrEnum):
-    a = "a"
-    b = "b"
-    c = "c"
-    d = "d"
-
-
-class FormChoice(StrEnum):
-    square = "square"
-    absolute = "absolute"
-    sigmoid = "sigmoid"
-
-
-class VoteChoice(StrEnum):
-    mean = "mean"
-    sign = "sign"
+FeaturesChoice = Literal["conv4", "conv5", "fc6", "concat"]
+StructureChoice = Literal["a", "b", "c", "d"]
+FormChoice = Literal["square", "absolute", "sigmoid"]
+VoteChoice = Literal["mean", "sign"]
 
 
 def command(
@@ -83,7 +63,7 @@ def command(
     output_stride: o.OutputStride = None,
     features: Annotated[
         FeaturesChoice, typer.Option(help="That directions are learned in (Table 5).", rich_help_panel=o.METHOD)
-    ] = FeaturesChoice.conv5,
+    ] = "conv5",
     structure: Annotated[
         StructureChoice,
         typer.Option(
@@ -91,7 +71,7 @@ def command(
             "and fc7 of their own, d) as c, but the classifier's fc6 and fc7.",
             rich_help_panel=o.METHOD,
         ),
-    ] = StructureChoice.c,
+    ] = "c",
     hidden: Annotated[
         int | None,
         typer.Option(
@@ -105,7 +85,7 @@ def command(
     ] = None,
     bottom_up: Annotated[
         FormChoice, typer.Option(help="Form of the bottom-up loss (Table 4).", rich_help_panel=o.METHOD)
-    ] = FormChoice.square,
+    ] = "square",
     bottom_up_weight: Annotated[
         float, typer.Option(help="Of that loss. The authors' program: 10.", rich_help_panel=o.METHOD)
     ] = 1.0,
@@ -116,7 +96,7 @@ def command(
             "The authors' program: sign.",
             rich_help_panel=o.METHOD,
         ),
-    ] = VoteChoice.mean,
+    ] = "mean",
     ignore_band: Annotated[
         float,
         typer.Option(
@@ -130,7 +110,7 @@ def command(
     ] = 2.0,
     preset: Annotated[
         t.PresetChoice, typer.Option(help="Where the defaults of all below come from.", rich_help_panel=t.RECIPE)
-    ] = t.PresetChoice.icd,
+    ] = "icd",
     changes: t.Changes,
     input_size: t.InputSize = None,
     overwrite: o.Overwrite = False,
@@ -157,11 +137,11 @@ def command(
         Inputs(images, list, labels, classes, limit),
         start,
         out,
-        recipe_of(preset.value, start, changes),
+        recipe_of(preset, start, changes),
         runtime,
         icd=replace(
-            PAPER, features=features.value, structure=structure.value, hidden=hidden, bottom_up=bottom_up.value,
-            bottom_up_weight=bottom_up_weight, superpixel_vote=superpixel_vote.value, ignore_band=ignore_band,
+            PAPER, features=features, structure=structure, hidden=hidden, bottom_up=bottom_up,
+            bottom_up_weight=bottom_up_weight, superpixel_vote=superpixel_vote, ignore_band=ignore_band,
             top_down_warmup=top_down_warmup,
         ),
         superpixels=superpixels,

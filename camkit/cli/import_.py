@@ -1,32 +1,16 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice
+from camkit.cli.options import DtypeChoice
 from camkit.defaults import WORKERS
 
-
-class FormatChoice(StrEnum):
-    auto = "auto"
-    psa = "psa"
-    irn = "irn"
-    npz = "npz"
-    png = "png"
-    coco = "coco"
-    deeplab = "deeplab"
-    huggingface = "huggingface"
-
-
-class KindChoice(StrEnum):
-    maps = "maps"
-    probs = "probs"
-
-
+FormatChoice = Literal["auto", "psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
+KindChoice = Literal["maps", "probs"]
 FILES = "Files"
 
 
@@ -36,7 +20,7 @@ def command(
     format: Annotated[
         FormatChoice,
         typer.Option(help="What wrote the files; auto looks into them.", rich_help_panel=FILES),
-    ] = FormatChoice.auto,
+    ] = "auto",
     kind: Annotated[
         KindChoice | None,
         typer.Option(
@@ -89,7 +73,7 @@ def command(
     ] = None,
     overwrite: o.Overwrite = False,
     workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """A store from what other programs wrote: class activation maps, CRF probabilities, masks.
 
@@ -115,11 +99,11 @@ def command(
 
     summary = import_files(
         path,
-        Output(out, overwrite, dtype and dtype.value),
-        Runtime(workers=workers, on_error=on_error.value),
+        Output(out, overwrite, dtype),
+        Runtime(workers=workers, on_error=on_error),
         Foreign(
-            format=None if format is FormatChoice.auto else format.value,
-            kind=kind and kind.value,
+            format=None if format == "auto" else format,
+            kind=kind,
             classes=classes,
             array=array,
             images=images,

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,27 +10,10 @@ from camkit.cli import options as o
 INFERENCE = "Inference (defaults: the preset's)"
 
 
-class PresetChoice(StrEnum):
-    paper = "paper"
-    published = "published"
-
-
-class ResponseChoice(StrEnum):
-    cam = "cam"
-    lpcam = "lpcam"
-    dcsm = "dcsm"
-    icd = "icd"
-
-
-class FillChoice(StrEnum):
-    mean = "mean"
-    zero = "zero"
-    dataset = "dataset"
-
-
-class ManyClassesChoice(StrEnum):
-    per_class = "per-class"
-    whole = "whole"
+PresetChoice = Literal["paper", "published"]
+ResponseChoice = Literal["cam", "lpcam", "dcsm", "icd"]
+FillChoice = Literal["mean", "zero", "dataset"]
+ManyClassesChoice = Literal["per-class", "whole"]
 
 
 def command(
@@ -45,7 +27,7 @@ def command(
             help="Whose maps of each part are united. icd: --ckpt is one of camkit icd-train.",
             rich_help_panel=INFERENCE,
         ),
-    ] = ResponseChoice.cam,
+    ] = "cam",
     prototypes: Annotated[
         Path | None,
         typer.Option(
@@ -58,7 +40,7 @@ def command(
     preset: Annotated[
         PresetChoice,
         typer.Option(help="As the paper says, or as the authors' program does.", rich_help_panel=INFERENCE),
-    ] = PresetChoice.paper,
+    ] = "paper",
     fast: Annotated[
         bool,
         typer.Option(
@@ -182,7 +164,7 @@ def command(
     asked = {"scales": scales, "hiding_scales": hiding_scales, "centre_scales": centre_scales}
     given: dict[str, Any] = {
         "split": split, "rounds": rounds if iterate else 1, "threshold": threshold, "stop": stop, "margin": margin,
-        "context": context, "fill": fill and fill.value, "many_classes": many_classes and many_classes.value,
+        "context": context, "fill": fill, "many_classes": many_classes,
         "flip": flip,
         **{
             name: None if text is None else tuple(numbers(f"--{name.replace('_', '-')}", text, low=0.01, high=16))
@@ -195,9 +177,9 @@ def command(
         network,
         output,
         runtime,
-        response=response.value,
+        response=response,
         prototypes=prototypes,
-        settings=settings_of(preset.value, {**(FAST if fast else {}), **changes}),
+        settings=settings_of(preset, {**(FAST if fast else {}), **changes}),
         resize=resize,
         size=size,
     )

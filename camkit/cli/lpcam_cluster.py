@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,14 +10,8 @@ from camkit.cli import options as o
 CLUSTERING = "Clustering"
 
 
-class PresetChoice(StrEnum):
-    voc = "voc"
-    coco = "coco"
-
-
-class MapResizeChoice(StrEnum):
-    bilinear = "bilinear"
-    nearest = "nearest"
+PresetChoice = Literal["voc", "coco"]
+MapResizeChoice = Literal["bilinear", "nearest"]
 
 
 def command(
@@ -28,7 +21,7 @@ def command(
     out: o.Out = None,
     preset: Annotated[
         PresetChoice, typer.Option(help="The numbers of the paper for this data set.", rich_help_panel=o.PROTOTYPES)
-    ] = PresetChoice.voc,
+    ] = "voc",
     clusters: Annotated[
         int | None,
         typer.Option(
@@ -123,8 +116,8 @@ def command(
         network,
         Output(out, overwrite),
         runtime,
-        settings=settings_of(preset.value, {name: value for name, value in given.items() if value is not None}),
-        clustering=Clustering(memory, rounds, seed, per_class, None if map_resize is None else map_resize.value),
+        settings=settings_of(preset, {name: value for name, value in given.items() if value is not None}),
+        clustering=Clustering(memory, rounds, seed, per_class, map_resize),
         maps=maps,
         resize=resize,
     )

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice
 from camkit.defaults import MASK_THRESHOLD
 
-
-class RuleChoice(StrEnum):
-    threshold = "threshold"
-    icd = "icd"
+RuleChoice = Literal["threshold", "icd"]
 
 
 def command(
@@ -21,7 +16,7 @@ def command(
     rule: Annotated[
         RuleChoice | None,
         typer.Option(
-            help="threshold of maps; icd of signed scores: foreground above 0, background where all are below, what is "
+            help="threshold of maps; icd of signed scores: foreground above 0, background where all are below, what == "
             "neither undecided. Default: the one that fits the store.",
             rich_help_panel=o.METHOD,
             show_default=False,
@@ -68,7 +63,7 @@ def command(
         ),
     ] = None,
     overwrite: o.Overwrite = False,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """Segmentation masks from a store of maps, signed scores, probabilities (by the most probable class) or masks.
 
@@ -90,10 +85,10 @@ def command(
     summary = mask(
         stores or [],
         Output(out, overwrite),
-        Runtime(on_error=on_error.value),
+        Runtime(on_error=on_error),
         threshold=threshold,
         png=png,
-        rule=None if rule is None else rule.value,
+        rule=rule,
         cams=cams,
         saliency=saliency,
     )

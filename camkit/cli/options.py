@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,24 +25,9 @@ RUN = "How to run"
 DEFAULT_SCALES = ",".join(f"{scale:g}" for scale in SCALES)
 
 
-class OnErrorChoice(StrEnum):
-    skip = "skip"
-    stop = "stop"
-
-
-class PrecisionChoice(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    tf32 = "tf32"
-    bfloat16 = "bfloat16"
-
-
-class DtypeChoice(StrEnum):
-    float16 = "float16"
-    float32 = "float32"
-    uint8 = "uint8"
-
-
+OnErrorChoice = Literal["skip", "stop"]
+PrecisionChoice = Literal["auto", "float32", "tf32", "bfloat16"]
+DtypeChoice = Literal["float16", "float32", "uint8"]
 Images = Annotated[
     Path,
     typer.Option(
@@ -258,22 +242,22 @@ def network(ckpt: Ckpt, arch: Arch = None, model: Model = None, output_stride: O
     return Network(ckpt, arch, model, output_stride)
 
 
-def output(out: Out = None, dtype: Dtype = DtypeChoice.float16, overwrite: Overwrite = False) -> Output:
+def output(out: Out = None, dtype: Dtype = "float16", overwrite: Overwrite = False) -> Output:
     from camkit.pipeline.output import Output
 
-    return Output(out, overwrite, dtype.value)
+    return Output(out, overwrite, dtype)
 
 
 def runtime(
     device: Device = "auto",
-    precision: Precision = PrecisionChoice.auto,
+    precision: Precision = "auto",
     batch_size: BatchSize = None,
     workers: Workers = WORKERS,
-    on_error: OnError = OnErrorChoice.skip,
+    on_error: OnError = "skip",
 ) -> Runtime:
     from camkit.pipeline.output import Runtime
 
-    return Runtime(device, precision.value, batch_size, workers, on_error.value)
+    return Runtime(device, precision, batch_size, workers, on_error)
 
 
 Inputs = Annotated["select.Inputs", Group(inputs)]

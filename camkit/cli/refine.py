@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice, OnErrorChoice, PrecisionChoice
+from camkit.cli.options import DtypeChoice, PrecisionChoice
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import UsageError
 
@@ -16,25 +15,10 @@ SUPERPIXEL = "refine superpixel"
 WALK = "refine walk"
 
 
-class MethodChoice(StrEnum):
-    superpixel = "superpixel"
-    walk = "walk"
-
-
-class HowChoice(StrEnum):
-    average = "average"
-    vote = "vote"
-
-
-class AffinityChoice(StrEnum):
-    affinitynet = "affinitynet"
-    irn = "irn"
-    colour = "colour"
-
-
-class PresetChoice(StrEnum):
-    paper = "paper"
-    published = "published"
+MethodChoice = Literal["superpixel", "walk"]
+HowChoice = Literal["average", "vote"]
+AffinityChoice = Literal["affinitynet", "irn", "colour"]
+PresetChoice = Literal["paper", "published"]
 
 
 def command(
@@ -187,7 +171,7 @@ def command(
         PrecisionChoice | None,
         typer.Option(help="walk: of the network. Default: auto.", rich_help_panel=o.RUN, show_default=False),
     ] = None,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """Refine maps, probabilities or masks by what else is known of the photos.
 
@@ -217,8 +201,8 @@ def command(
         "affinity": affinity, "ckpt": ckpt, "images": images, "preset": preset, **changes, "resize": resize,
         "masks": masks or None, "shard": shard, "device": device, "precision": precision,
     }  # fmt: skip
-    output = Output(out, overwrite, dtype and dtype.value)
-    if method is MethodChoice.superpixel:
+    output = Output(out, overwrite, dtype)
+    if method == "superpixel":
         from camkit.stages.refine import refine_superpixel
 
         _refuse(of_walk, method)
@@ -226,8 +210,8 @@ def command(
             stores or [],
             _needed(superpixels, "--superpixels", method),
             output,
-            Runtime(on_error=on_error.value),
-            how=how.value if how else None,
+            Runtime(on_error=on_error),
+            how=how,
             threshold=threshold,
             size=size,
         )
@@ -238,10 +222,10 @@ def command(
         summary = refine_walk(
             stores or [],
             output,
-            Runtime(device or "auto", precision.value if precision else "auto", None, WORKERS, on_error.value),
-            affinity=_needed(affinity, "--affinity", method).value,
+            Runtime(device or "auto", precision or "auto", None, WORKERS, on_error),
+            affinity=_needed(affinity, "--affinity", method),
             ckpt=ckpt,
-            preset=preset.value if preset else "paper",
+            preset=preset or "paper",
             changes={name: value for name, value in changes.items() if value is not None},
             masks=masks,
             images=images,
@@ -255,10 +239,10 @@ def command(
 def _refuse(others: Mapping[str, Any], method: MethodChoice) -> None:
     given = [f"--{name}" for name, value in others.items() if value is not None]
     if given:
-        raise UsageError(f"{', '.join(given)}: not of camkit refine {method.value}; see camkit refine --help")
+        raise UsageError(f"{', '.join(given)}: not of camkit refine {method}; see camkit refine --help")
 
 
 def _needed(value: Any, option: str, method: MethodChoice) -> Any:
     if value is None:
-        raise UsageError(f"camkit refine {method.value} needs {option}; see camkit refine --help")
+        raise UsageError(f"camkit refine {method} needs {option}; see camkit refine --help")
     return value

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
 from camkit.defaults import WORKERS
 
-
-class SortChoice(StrEnum):
-    id = "id"
-    worst = "worst"
-    best = "best"
+SortChoice = Literal["id", "worst", "best"]
 
 
 def command(
@@ -81,7 +76,7 @@ def command(
     sort: Annotated[
         SortChoice,
         typer.Option(help="By id, or by the mean IoU of the image in the first store.", rich_help_panel=o.IMAGES),
-    ] = SortChoice.id,
+    ] = "id",
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -160,13 +155,13 @@ def command(
     if prototypes is not None:
         from camkit.stages.show_prototypes import show_prototypes
 
-        if stores or truth or list or id or limit or names or threshold is not None or sort is not SortChoice.id:
+        if stores or truth or list or id or limit or names or threshold is not None or sort != "id":
             raise UsageError("--prototypes goes with --images, --class, --tile, --out and --html alone")
         picture = html or out or Path("sheet.png")
         count = show_prototypes(prototypes, picture, images=images, classes=class_ or (), tile=tile, workers=workers)
         log.info("%s: the prototypes of %d class%s", picture, count, "" if count == 1 else "es")
         return
-    view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort.value, tile, threshold, workers)
+    view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort, tile, threshold, workers)
     with columns_of(stores or [], names.split(",") if names else []) as columns:
         if html is not None:
             count = write_report(columns, html, view, title=", ".join(column.name for column in columns))

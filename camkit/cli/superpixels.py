@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
 
 MERGING = "Merging"
 
 
-class PairsChoice(StrEnum):
-    adjacent = "adjacent"
-    all = "all"
+PairsChoice = Literal["adjacent", "all"]
 
 
 def command(
@@ -81,13 +77,13 @@ def command(
     merge_pairs: Annotated[
         PairsChoice,
         typer.Option(help="Merge those that touch, or any two, as ICD's program does.", rich_help_panel=MERGING),
-    ] = PairsChoice.adjacent,
+    ] = "adjacent",
     arch: o.Arch = None,
     model: o.Model = None,
     output_stride: o.OutputStride = None,
     overwrite: o.Overwrite = False,
     device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
+    precision: o.Precision = "auto",
     batch_size: o.BatchSize = None,
     workers: Annotated[
         int | None,
@@ -99,7 +95,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> None:
     """Superpixels: every photo cut into regions of one colour, by Felzenszwalb and Huttenlocher's method.
 
@@ -119,13 +115,13 @@ def command(
     from camkit.stages.superpixels import Felzenszwalb, merge_by, superpixels
 
     workers = usable_cores() if workers is None else workers
-    runtime = Runtime(device, precision.value, batch_size, workers, on_error.value)
+    runtime = Runtime(device, precision, batch_size, workers, on_error)
     summary = superpixels(
         Inputs(images, list, limit=limit, shard=parse_shard(shard)),
         Output(out, overwrite),
         runtime,
         method=Felzenszwalb(scale, sigma, min_size),
-        merge=merge_by(merge, ckpt, layer, merge_pairs.value, arch, model, output_stride, runtime),
+        merge=merge_by(merge, ckpt, layer, merge_pairs, arch, model, output_stride, runtime),
         resize=resize,
     )
     close_with(summary, out)

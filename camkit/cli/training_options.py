@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from camkit.cli import options as o
 from camkit.cli.groups import Group
-from camkit.cli.options import OnErrorChoice, PrecisionChoice
 from camkit.defaults import WORKERS
 
 if TYPE_CHECKING:
@@ -24,32 +22,10 @@ RECIPE = "Recipe"
 PHOTOS = "How photos are shown"
 
 
-class PresetChoice(StrEnum):
-    scratch = "scratch"
-    finetune = "finetune"
-    psa = "psa"
-    irn = "irn"
-    dcsm = "dcsm"
-    icd = "icd"
-
-
-class OptimiserChoice(StrEnum):
-    sgd = "sgd"
-    adamw = "adamw"
-
-
-class ScheduleChoice(StrEnum):
-    poly = "poly"
-    poly_epoch = "poly-epoch"
-    cosine = "cosine"
-    constant = "constant"
-
-
-class PoolingChoice(StrEnum):
-    average = "average"
-    maximum = "maximum"
-
-
+PresetChoice = Literal["scratch", "finetune", "psa", "irn", "dcsm", "icd"]
+OptimiserChoice = Literal["sgd", "adamw"]
+ScheduleChoice = Literal["poly", "poly-epoch", "cosine", "constant"]
+PoolingChoice = Literal["average", "maximum"]
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="FILE.safetensors", help="Checkpoint to write.", rich_help_panel=o.OUTPUT),
@@ -289,7 +265,7 @@ def _read(options: Mapping[str, Any]) -> dict[str, Any]:
     from camkit.cli.parse import numbers, side
 
     given = {name: value for name, value in options.items() if value is not None}
-    changes = {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
+    changes = dict(given)
     if "freeze" in given:
         changes["freeze"] = tuple(name.strip() for name in given["freeze"].split(",") if name.strip())
     if "scale_range" in given:
@@ -306,13 +282,13 @@ def _read(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def runtime(
     device: o.Device = "auto",
-    precision: o.Precision = PrecisionChoice.auto,
+    precision: o.Precision = "auto",
     workers: o.Workers = WORKERS,
-    on_error: o.OnError = OnErrorChoice.skip,
+    on_error: o.OnError = "skip",
 ) -> Runtime:
     from camkit.pipeline.output import Runtime
 
-    return Runtime(device, precision.value, None, workers, on_error.value)
+    return Runtime(device, precision, None, workers, on_error)
 
 
 Changes = Annotated[dict[str, Any], Group(changes)]
