@@ -138,6 +138,7 @@ def write_activations(
     description: str,
     runtime: Runtime,
     batch_size: int = 1,
+    threads: int = 0,
 ) -> Summary:
     """Run a step over those of the ids that the sink does not hold yet; `records` loads the ids it is given."""
     if sink.finished:
@@ -148,7 +149,10 @@ def write_activations(
         log.info("continuing: %d of %d images are done", len(ids) - len(todo), len(ids))
     if todo:
         with show_progress(description, len(todo)) as progress:
-            map_records(records(todo), step, sink, progress=progress, batch_size=batch_size, on_error=runtime.on_error)
+            map_records(
+                records(todo), step, sink,
+                progress=progress, batch_size=batch_size, threads=threads, on_error=runtime.on_error,
+            )  # fmt: skip
     complete = sink.finish()
     seconds = time.monotonic() - start
     return Summary(len(ids), len(ids) - len(todo), dict(sink.failures), complete, seconds)

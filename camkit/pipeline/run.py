@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 from camkit.errors import CamkitError, ImageError, StoreError
-from camkit.pipeline.load import Failure, batches_by_size
+from camkit.pipeline.load import Failure, batches_by_size, load_ahead
 from camkit.pipeline.progress import Progress
 from camkit.types import Activation, Record
 
@@ -41,11 +42,15 @@ def map_records(
     *,
     progress: Progress,
     batch_size: int = 1,
+    threads: int = 0,
     on_error: OnError = "skip",
 ) -> None:
-    """Run `step` over the records in batches of one photo size and hand every activation to the sink."""
-    for batch in batches_by_size(records, batch_size):
-        results = [batch] if isinstance(batch, Failure) else _run_step(step, batch)
+    """Run `step` over the records in batches of one photo size and hand every activation to the sink.
+
+    threads  so many batches at once, for a step that lets go of the interpreter lock; 0: one after the other, here
+    """
+    batches = batches_by_size(records, batch_size)
+    for results in load_ahead(batches, partial(_run_step, step), workers=threads):
         for result in results:
             failure = _write(sink, result) if isinstance(result, Activation) else result
             if failure is not None:
@@ -72,8 +77,10 @@ def fold_records(
     return reducer.compute(), failures
 
 
-def _run_step(step: Step, batch: Sequence[Record]) -> Sequence[Activation | Failure]:
+def _run_step(step: Step, batch: Sequence[Record] | Failure) -> Sequence[Activation | Failure]:
     """The step on a batch; if it fails, on each record alone, to find the one that is to blame."""
+    if isinstance(batch, Failure):
+        return [batch]
     try:
         return step(batch)
     except Exception as error:
@@ -93,7 +100,9 @@ def _explain(error: Exception, record: Record) -> CamkitError:
         return error
     height, width = record.size
     if _is_out_of_memory(error):
-        return ImageError(f"out of memory on an image of {width}x{height}; use a smaller --resize or fewer --scales")
+        return ImageError(
+            f"out of memory on an image of {width}x{height}; use a smaller --resize, fewer --scales or fewer --workers"
+        )
     first_line = (str(error) or type(error).__name__).splitlines()[0]
     return ImageError(f"the network fails on this image of {width}x{height}: {first_line}")
 

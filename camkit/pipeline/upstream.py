@@ -93,6 +93,7 @@ def refine_store(
     description: str,
     ids: Sequence[str] | None = None,
     shard: Shard | None = None,
+    threads: int = 0,
 ) -> Summary:
     """Run a step over the images of a store, or those of its ids that are named, into another store."""
     if store.failures:
@@ -101,7 +102,7 @@ def refine_store(
     shard = shard or shard_of_environment()
     with open_output(output, header, ids, shard) as sink:
         own = shard_ids(ids, shard)
-        return write_activations(sink, own, records, step, description=description, runtime=runtime)
+        return write_activations(sink, own, records, step, description=description, runtime=runtime, threads=threads)
 
 
 def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from camkit.data.images import ImageSet
-from camkit.errors import CamkitError, ImageError, InputError
+from camkit.errors import InputError
 from camkit.evaluate.resize import upsample
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_labels
 from camkit.methods.walk.confident import Confidence, confident_labels
-from camkit.pipeline.load import Failure
 from camkit.pipeline.output import Output, Runtime, Summary
-from camkit.pipeline.upstream import history_of, refine_store
-from camkit.stages.crf import missing_photo, read_photo, refined_records, results_of_batch
+from camkit.pipeline.upstream import history_of, refine_store, stored_records
+from camkit.stages.crf import missing_photo, read_photo
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.runs import shares_store
@@ -100,11 +99,13 @@ def write_confident_labels(
         image_root=root,
         provenance=stage("confident labels", parameters, selection={"images": root}, parents=[history_of(store)]),
     )
-    work = partial(label, photos=photos, confidence=confidence, num_classes=len(header.classes))
-    records = partial(refined_records, store=store, work=work, workers=runtime.workers)
+    step = partial(labels_of_batch, photos=photos, confidence=confidence, num_classes=len(header.classes))
+    records = partial(stored_records, store=store)
     output = Output(out, overwrite and not shares_store(out, header, ids))
     log.info("labels that are sure, by two CRFs of each photo: %s", out)
-    return refine_store(store, header, output, runtime, records, results_of_batch, description="labels", ids=ids)
+    return refine_store(
+        store, header, output, runtime, records, step, description="labels", ids=ids, threads=runtime.workers
+    )
 
 
 def levels_of(confidence: Confidence) -> dict[str, float]:
@@ -118,22 +119,17 @@ def crf_of(confidence: Confidence) -> dict[str, Any]:
     return {**asdict(crf.parameters), "unary": crf.unary, **hard}
 
 
-def label(
-    record: Record | Failure, *, photos: ImageSet, confidence: Confidence, num_classes: int
-) -> Record | Failure:  # fmt: skip
-    """The labels in the place of what the store holds of the image."""
-    if isinstance(record, Failure):
-        return record
+def labels_of_batch(
+    batch: Sequence[Record], *, photos: ImageSet, confidence: Confidence, num_classes: int
+) -> list[Activation]:
+    return [label(record, photos, confidence, num_classes) for record in batch]
+
+
+def label(record: Record, photos: ImageSet, confidence: Confidence, num_classes: int) -> Activation:
     assert record.upstream is not None
     maps, classes = positive_part(upsample(record.upstream.values, record.size)), record.upstream.classes
-    try:
-        found = confident_labels(read_photo(record.upstream, photos), maps, confidence)
-    except CamkitError as error:
-        return Failure(record.id, error)
-    except MemoryError:
-        height, width = record.size
-        return Failure(record.id, ImageError(f"out of memory on an image of {width}x{height}; use fewer --workers"))
+    found = confident_labels(read_photo(record.upstream, photos), maps, confidence)
     numbers = mask_labels(classes, num_classes)
     undecided = np.iinfo(numbers.dtype).max  # -1 takes the last place
     mask = np.append(numbers, undecided)[found].astype(numbers.dtype)
-    return replace(record, upstream=Activation(record.id, mask, no_classes(), record.size))
+    return Activation(record.id, mask, no_classes(), record.size)

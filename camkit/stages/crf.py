@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,14 +12,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from camkit.data.images import ImageSet, read_image
-from camkit.errors import CamkitError, ImageError, InputError, UsageError
+from camkit.errors import ImageError, InputError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.crf import Engine, dense_crf
 from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effective_settings, settings_of
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
-from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Shard
@@ -86,12 +85,14 @@ def crf(
             **({"masks": True} if masks else {"size": size or "full", "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        work = partial(
-            refine, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
+        step = partial(
+            refined, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
             grid=Grid.parse(size or "full"),
         )  # fmt: skip
-        records = partial(refined_records, store=store, work=work, workers=runtime.workers)
-        return refine_store(store, header, output, runtime, records, results_of_batch, description="crf", shard=shard)
+        records = partial(stored_records, store=store)
+        return refine_store(
+            store, header, output, runtime, records, step, description="crf", shard=shard, threads=runtime.workers
+        )
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:
@@ -104,37 +105,21 @@ def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], mask
     )
 
 
-def refined_records(
-    ids: Sequence[str], store: Reader, work: partial[Record | Failure], workers: int
-) -> Iterator[Record | Failure]:
-    """Records with the result in the place of what the store holds: photos are decoded and refined in threads."""
-    return load_ahead(stored_records(ids, store), work, workers=workers)
-
-
-def results_of_batch(batch: Sequence[Record]) -> list[Activation]:
-    return [record.upstream for record in batch if record.upstream is not None]
-
-
-def refine(
-    record: Record | Failure, *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
+def refined(
+    batch: Sequence[Record], *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
     masks: bool, grid: Grid,
-) -> Record | Failure:  # fmt: skip
-    """The CRF of one image. It lets go of the interpreter lock: several run at once."""
-    if isinstance(record, Failure):
-        return record
-    assert record.upstream is not None
-    try:
+) -> list[Activation]:  # fmt: skip
+    """The CRF of each image. It lets go of the interpreter lock: several run at once."""
+    made = []
+    for record in batch:
+        assert record.upstream is not None
         probs, classes = probs_of(record.upstream, photos, header, settings, engine)
-    except CamkitError as error:
-        return Failure(record.id, error)
-    except MemoryError:
-        height, width = record.size
-        return Failure(record.id, ImageError(f"out of memory on an image of {width}x{height}; use fewer --workers"))
-    if masks:
-        values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
-    else:
-        values = upsample(probs, grid.of(record.size))
-    return replace(record, upstream=Activation(record.id, values, classes, record.size))
+        if masks:
+            values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
+        else:
+            values = upsample(probs, grid.of(record.size))
+        made.append(Activation(record.id, values, classes, record.size))
+    return made
 
 
 def probs_of(
