@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device
 from camkit.stages.dcsm import response_of
-from camkit.stages.icd_apply import load_icd_network
-from camkit.stages.network import Network
+from camkit.stages.network import Network, load_icd_network
 from camkit.stages.prototypes import directions_of, open_prototypes
 
 if TYPE_CHECKING:

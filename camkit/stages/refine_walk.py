@@ -13,7 +13,6 @@ import numpy as np
 
 from camkit.data.images import ImageSet
 from camkit.errors import CamkitError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.crf.unary import with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
@@ -21,7 +20,7 @@ from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSetti
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
-from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.photos import ViewSize, read_photo
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
@@ -33,12 +32,12 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.stages.crf import read_photo
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, Size, no_classes
+from camkit.upsample import upsample
 
 if TYPE_CHECKING:
     import torch

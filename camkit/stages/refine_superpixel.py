@@ -14,7 +14,6 @@ import numpy as np
 from camkit.data.reading import examples
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.seeds import LARGEST_UINT8_CLASSES
 from camkit.methods.superpixels import average, vote
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
@@ -29,11 +28,12 @@ from camkit.pipeline.upstream import (
     stored_records,
 )
 from camkit.stages.maps import Grid
-from camkit.stages.mask import masks_of_batch
+from camkit.stages.mask_rules import masks_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
