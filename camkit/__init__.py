@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from camkit.models.checkpoint import load_classifier, save_classifier
     from camkit.pipeline.output import Output, Runtime, Summary
     from camkit.pipeline.select import Inputs
-    from camkit.stages.affinity_train import affinity_train, irn_train
+    from camkit.stages.affinity_train import affinity_train
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from camkit.stages.icd_train import icd_train
     from camkit.stages.import_ import Foreign, import_files
     from camkit.stages.infercam import InferCamSettings, infercam
+    from camkit.stages.irn_train import irn_train
     from camkit.stages.lpcam_apply import lpcam_apply
     from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
     from camkit.stages.mask import mask
+    from camkit.stages.merge import merge_stores
     from camkit.stages.network import Network
     from camkit.stages.refine_superpixel import refine_superpixel
     from camkit.stages.refine_walk import refine_walk
     from camkit.stages.show import show_sheet, write_report
     from camkit.stages.superpixels import superpixels
     from camkit.stages.toy_world import toy_world
-    from camkit.store.merge import merge_stores
     from camkit.store.reader import Reader, open_store
     from camkit.store.schema import Header
     from camkit.store.writer import Writer
@@ -69,12 +70,12 @@ _HOMES = {
     "icd_train": "camkit.stages.icd_train",
     "import_files": "camkit.stages.import_",
     "infercam": "camkit.stages.infercam",
-    "irn_train": "camkit.stages.affinity_train",
+    "irn_train": "camkit.stages.irn_train",
     "load_classifier": "camkit.models.checkpoint",
     "lpcam_apply": "camkit.stages.lpcam_apply",
     "lpcam_cluster": "camkit.stages.lpcam_cluster",
     "mask": "camkit.stages.mask",
-    "merge_stores": "camkit.store.merge",
+    "merge_stores": "camkit.stages.merge",
     "open_store": "camkit.store.reader",
     "refine_superpixel": "camkit.stages.refine_superpixel",
     "refine_walk": "camkit.stages.refine_walk",

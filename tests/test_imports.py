@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+import camkit
+from camkit.cli.main import COMMANDS
+from camkit.cli.refine import MethodChoice
 
 PACKAGE = Path(__file__).parents[1] / "camkit"
 
@@ -24,6 +30,9 @@ MAY_IMPORT = {
     "methods": set(),
 }
 COMMON = {"errors", "types", "defaults", "blocks", "upsample"}
+
+
+SUBCOMMANDS = {"refine": [f"refine {method}" for method in get_args(MethodChoice)]}
 
 
 def imported_rooms(source: str) -> set[str]:
@@ -46,6 +55,40 @@ def test_arrows_go_one_way(room: str) -> None:
     for file in files:
         strangers = imported_rooms(file.read_text()) - MAY_IMPORT[room] - COMMON - {room}
         assert not strangers, f"{file.relative_to(PACKAGE)} imports {sorted(strangers)}"
+
+
+def stage_named_after(command: str) -> str:
+    """The file of a command in stages/: `import` is a word of Python's."""
+    return command.replace("-", "_").replace(" ", "_") + ("_" if keyword.iskeyword(command) else "")
+
+
+COMMAND_STAGES = {stage_named_after(name) for command in COMMANDS for name in SUBCOMMANDS.get(command, (command,))}
+
+
+def test_every_command_has_a_stage_of_its_name() -> None:
+    missing = {name for name in COMMAND_STAGES if not (PACKAGE / "stages" / f"{name}.py").is_file()}
+    assert not missing
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda file: file.stem)
+def test_no_stage_borrows_from_the_file_of_a_command(file: Path) -> None:
+    """What several commands need has a file that says what it is: of another command's file only the command is taken.
+
+    That is, names that `camkit` itself offers. The demo runs commands with their settings.
+    """
+    if file.stem == "demo":
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("camkit") for alias in node.names), file.name
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        room, _, stage = (node.module or "").rpartition(".")
+        names = {alias.name for alias in node.names}
+        if room == "camkit.stages" and stage in COMMAND_STAGES - {file.stem}:
+            borrowed = names - set(camkit.__all__)
+            assert not borrowed, f"{file.name} takes {sorted(borrowed)} from {stage}.py, the file of a command"
+        assert f"{room}.{stage}" != "camkit.stages", f"{file.name} imports {sorted(names)} as a whole"
 
 
 def test_every_room_is_known() -> None:

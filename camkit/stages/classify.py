@@ -50,7 +50,7 @@ def classify(
             "classify", parameters, checkpoint=describe_checkpoint(loaded), selection=selection.describe()
         ),
     )
-    with open_output(output, header, selection.ids, selection.shard) as sink:
+    with open_output(output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt]) as sink:
         summary = write_activations(
             sink,
             selection.own_ids,

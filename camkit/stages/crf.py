@@ -18,7 +18,7 @@ from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effecti
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import classes_of_mask, mask_of_maps, mask_of_probs
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
 from camkit.pipeline.photos import read_photo
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
@@ -63,7 +63,8 @@ def crf(
     workers  of the runtime: so many photos at once
     """
     paths = paths_of(sources)
-    _check_output(paths, output, masks, size)
+    check_inputs_stay(output.out, paths)
+    _check_output(output, masks, size)
     chosen = choose_engine(engine)
     with open_input(paths) as store:
         name = name_of_input(paths)
@@ -165,14 +166,11 @@ def labels_of(activation: Activation, header: Header, background: float, classes
     return mask_of_maps(values, np.arange(len(values)), background, len(values))
 
 
-def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:
+def _check_output(output: Output, masks: bool, size: str | None) -> None:
     if masks and size is not None:
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:
         raise UsageError("--dtype is for probs; masks are whole numbers")
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def choose_engine(engine: Literal["auto"] | Engine) -> Engine:

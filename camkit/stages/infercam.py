@@ -97,7 +97,7 @@ def infercam(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
             {"response": response, **asdict(settings)}, inputs, network, output, runtime,
             resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
-            load=asked.load,
+            stores=[prototypes], load=asked.load,
         )  # fmt: skip
 
 

@@ -59,5 +59,5 @@ def lpcam_apply(
         parameters = {**thresholds.given(), "scales": checked_scales(scales), "flip": flip}
         return write_maps(
             "lpcam-apply", method, parameters, inputs, network, output, runtime,
-            resize=resize, size=size, parents=[history],
+            resize=resize, size=size, parents=[history], stores=[prototypes],
         )  # fmt: skip

@@ -16,11 +16,11 @@ from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
 from camkit.pipeline.mask_folder import MaskFolder
 from camkit.pipeline.output import (
-    STANDARD_OUTPUT,
     Output,
     ResumableSink,
     Runtime,
     Summary,
+    check_inputs_stay,
     open_output,
     write_activations,
 )
@@ -58,7 +58,9 @@ def mask(
     """
     paths, cams = paths_of(sources), None if cams is None else Path(cams)
     saliency = None if saliency is None else Path(saliency)
-    _check_output(output, [*paths, *([cams] if cams else [])])
+    read = (*paths, cams, saliency)
+    check_inputs_stay(output.out, read)
+    check_inputs_stay(png, read, "choose another folder for --png")
     with open_input(paths) as store, open_witnesses(store, cams, saliency) as witnesses:
         kind = store.header.kind
         _check_options(f"{name_of_input(paths)} holds {kind}", kind, rule, threshold, cams, saliency)
@@ -84,9 +86,10 @@ def mask(
         ids = shard_ids(store.ids, shard)
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
+            check_inputs_stay(png, [store.header.image_root or None], "choose another folder for --png")
             sinks = MaskFolder(Path(png), header, ids, overwrite=output.overwrite)
         else:
-            sinks = open_output(output, header, store.ids, shard)
+            sinks = open_output(output, header, store.ids, shard, inputs=read)
         with sinks as sink:
             return write_activations(
                 sink,
@@ -96,12 +99,6 @@ def mask(
                 description="mask",
                 runtime=runtime,
             )
-
-
-def _check_output(output: Output, inputs: Sequence[Path]) -> None:
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in inputs]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def _check_options(
