@@ -123,6 +123,10 @@ def command(
 
     if json and csv:
         raise UsageError("standard output takes one of --json and --csv")
+    if curve is not None:
+        from camkit.view.picture import check_png
+
+        check_png(curve, "--curve")
     if allow_missing and min_miou is None and max_drop is None:
         raise UsageError("--allow-missing is for gates: give --min-miou or --max-drop")
     earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)

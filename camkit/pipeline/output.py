@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from camkit.data.reading import exists
 from camkit.defaults import WORKERS
 from camkit.errors import UsageError
 from camkit.pipeline.device import Precision
@@ -91,7 +92,7 @@ def check_inputs_stay(
 
     Every command that writes asks this, be it a store, a folder, a picture or a checkpoint. `another`: what to do.
     """
-    if out is None or Path(out) == STANDARD_OUTPUT:
+    if out is None or Path(out) == STANDARD_OUTPUT or not exists(Path(out)):
         return
     there = os.path.realpath(out)
     if there in {os.path.realpath(path) for path in inputs if path is not None}:

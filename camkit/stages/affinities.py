@@ -17,7 +17,7 @@ from camkit.errors import InputError, UsageError
 from camkit.methods.walk.confident import PUBLISHED, Confidence
 from camkit.methods.walk.settings import RANGES
 from camkit.pipeline.device import Device, choose_device
-from camkit.pipeline.output import Runtime
+from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.upstream import Sources, find_photos, history_of, name_of_input, open_input, paths_of
 from camkit.stages.confident import Labels, crf_of, levels_of
 from camkit.stages.training import (
@@ -85,7 +85,9 @@ def train_affinities(
             radius=radius, **({} if labels.given else made),
         )  # fmt: skip
         plan = _Training(kind, labels, place.start, recipe, radius, device, run, input_size)
-        trained = carry_out(lambda ranks: plan.job(ranks, stack), run, recipe, place, device, runtime, photos=len(ids))
+        trained = carry_out(
+            lambda ranks: plan.job(ranks, stack), run, recipe, place, device, runtime, photos=len(ids), inputs=paths
+        )
     failures = {**labels.failures, **trained.summary.failures}
     return replace(trained, summary=replace(trained.summary, failures=failures))
 
@@ -99,8 +101,8 @@ def _check_source(store: Reader, paths: Sequence[Path], name: str, kept: Path, c
     if kind == "masks" and confidence is not None:
         *others, last = (f"--{level.replace('_', '-')}" for level in levels_of(confidence))
         raise UsageError(f"{', '.join(others)} and {last} have no effect: {name} holds the labels")
-    if kind != "masks" and kept.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"{name} lies where the labels would be kept; choose another --out")
+    if kind != "masks":
+        check_inputs_stay(kept, paths, "the labels would be kept there; choose another --out")
 
 
 def _ids_with_classes(store: Reader, name: str) -> list[str]:

@@ -77,7 +77,7 @@ def classify_train(
 
     return carry_out(
         job_of, run, recipe, TrainingPlace(out, start, overwrite, seconds_between_saves), device, runtime,
-        photos=len(training.ids),
+        photos=len(training.ids), inputs=[*inputs.files, *(validation.files if validation else ()), patches],
     )  # fmt: skip
 
 

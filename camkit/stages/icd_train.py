@@ -87,7 +87,8 @@ def icd_train(
         )  # fmt: skip
         plan = _Training(start, classes, photos, store, judged, recipe, icd, device, runtime, run, input_size)
         place = TrainingPlace(out, start, overwrite, seconds_between_saves)
-        return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos))
+        read = [*inputs.files, *(validation.files if validation else ()), superpixels]
+        return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos), inputs=read)
 
 
 def _check_recipe(recipe: Recipe, icd: IcdRecipe, *, with_superpixels: bool) -> None:

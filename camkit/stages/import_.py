@@ -121,7 +121,7 @@ def import_files(
         provenance=stage("import", _parameters(content, foreign, output), selection=_selection(content, path)),
     )
     shard = shard_of_environment()
-    with open_output(output, header, ids, shard, inputs=content.source.files.values()) as sink:
+    with open_output(output, header, ids, shard, inputs=[path, foreign.images]) as sink:
         return write_activations(
             sink,
             shard_ids(ids, shard),

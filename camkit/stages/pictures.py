@@ -22,7 +22,8 @@ from camkit.stages.reducers import judged
 from camkit.types import Activation, Record, Size
 from camkit.upsample import upsample
 from camkit.view import overlay
-from camkit.view.sheet import Row, encoded
+from camkit.view.picture import encoded
+from camkit.view.sheet import Row
 
 if TYPE_CHECKING:
     from camkit.view.page import Card

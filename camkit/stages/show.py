@@ -12,7 +12,7 @@ from PIL import Image
 
 from camkit.data.reading import examples
 from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
-from camkit.pipeline.output import Runtime
+from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.upstream import STANDARD_INPUT, reads_standard_input
 from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.exhibition import (
@@ -29,13 +29,12 @@ from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overla
 from camkit.store.pipe import receive_store
 from camkit.store.provenance import parameter_words
 from camkit.view.overlay import tile_size
+from camkit.view.picture import check_picture, save_picture
 from camkit.view.sheet import (
     CAPTION,
     Heading,
-    check_picture_name,
     check_picture_size,
     draw_sheet,
-    save_picture,
     sheet_size,
     side_by_side,
 )
@@ -69,7 +68,8 @@ def show_sheet(columns: Sequence[Column], out: Path, view: View) -> int:
 
     One image of one store becomes a large overlay instead. PartialFailure, once it is drawn, if images failed.
     """
-    check_picture_name(out)
+    check_inputs_stay(out, [column.store for column in columns])
+    check_picture(out)
     failures: dict[str, str] = {}
     with open_exhibition(columns, view) as show:
         ids = first_ids(show, choose_ids(show), SHEET_LIMIT)
@@ -89,6 +89,7 @@ def write_report(columns: Sequence[Column], page: Path, view: View, *, title: st
 
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--html {page}: a page ends in .html")
+    check_inputs_stay(page, [column.store for column in columns], "choose another --html")
     failures: dict[str, str] = {}
     with open_exhibition(columns, view) as opened:
         chosen = choose_ids(opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from camkit.data.images import find_images
 from camkit.data.labels import classes_of_labels
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
-from camkit.pipeline.output import Runtime, Summary
+from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
 from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Inputs, Selection, is_hdf5
 from camkit.stages.judge import judge
@@ -116,6 +116,17 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     return names
 
 
+def _check_place(folder: TrainingFolder, inputs: Iterable[Path | str | None]) -> None:
+    """UsageError if the training would replace what it learns from, or a picture that camkit did not draw."""
+    from camkit.view.picture import check_replaceable
+
+    inputs = [*inputs]
+    for made, result in folder.results.items():
+        check_inputs_stay(result, inputs)
+        if made.suffix == ".png":
+            check_replaceable(result)
+
+
 def _check_init(start: Start, folder: TrainingFolder) -> None:
     """UsageError if the training would remove or replace what it starts from."""
     if start.init is None or not start.init.exists():
@@ -148,14 +159,19 @@ def carry_out(
     runtime: Runtime,
     *,
     photos: int,
+    inputs: Iterable[Path | str | None],
 ) -> Trained:
-    """Train to the end, unless that was done before; continue where this very run was interrupted."""
+    """Train to the end, unless that was done before; continue where this very run was interrupted.
+
+    inputs  all files that are learned from: none is replaced
+    """
     from camkit.training.folder import TrainingFolder
     from camkit.training.loop import State, train
     from camkit.training.ranks import ranks_of_environment
 
     folder = TrainingFolder(place.out)
     _check_init(place.start, folder)
+    _check_place(folder, inputs)
     if folder.is_finished(run, overwrite=place.overwrite):
         folder.remove_leftovers(run)
         return Trained(Summary(photos, already=photos), [], None)
