@@ -24,7 +24,7 @@ from camkit.models.checkpoint import (
     save_state,
     shapes_of,
 )
-from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Colour, Network, Shapes, fold_batch_norms
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes, fold_batch_norms
 from camkit.models.levels import on_grid
 from camkit.models.resnet import ResNet
 from camkit.models.resnet38 import ResNet38
@@ -240,7 +240,7 @@ def _assemble(path: Path, kind: AffinityKind, arch: str, state: State) -> Affini
     return network
 
 
-def start_affinity(classifier: Network, arch: str, kind: AffinityKind) -> AffinityNet | BoundaryNet:
+def start_affinity(classifier: ClassifierNetwork, arch: str, kind: AffinityKind) -> AffinityNet | BoundaryNet:
     """A network to be trained around a copy of a classifier's trunk."""
     if not isinstance(classifier, Trunk):
         known = "resnet38, the residual networks and toy"

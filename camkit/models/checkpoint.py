@@ -17,7 +17,7 @@ from torch import nn
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
-from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network, fold_batch_norms
+from camkit.models.classifier import POOLINGS, ClassifierNetwork, Colour, LoadedClassifier, fold_batch_norms
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
@@ -94,7 +94,7 @@ def load_start(
     *,
     arch: str | None = None,
     output_stride: int | None = None,
-) -> tuple[Network, str, bool]:
+) -> tuple[ClassifierNetwork, str, bool]:
     """A network to train further, its architecture, and whether the checkpoint's linear layer was kept.
 
     It is kept where it has the same classes; else, or where there is none, a fresh one takes its place.
@@ -174,7 +174,9 @@ def _under_own_keys(tensors: State, known: zoo.Architecture) -> State | None:
     return known.adapt(state) if state is not None else None
 
 
-def _assemble(path: Path, name: str, state: State, output_stride: int | None) -> tuple[Network, tuple[str, ...]]:
+def _assemble(
+    path: Path, name: str, state: State, output_stride: int | None
+) -> tuple[ClassifierNetwork, tuple[str, ...]]:
     """The network around the state's tensors (copied once, as float32), and the keys it has no use for."""
     head = state.get("head.weight")
     if head is None or head.ndim not in (2, 4) or not len(head):
@@ -194,7 +196,7 @@ def _assemble(path: Path, name: str, state: State, output_stride: int | None) ->
     return network, tuple(key for key in state if key not in wanted and not ALIASES.match(key))
 
 
-def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> Network:
+def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> ClassifierNetwork:
     try:
         with torch.device("meta"):
             return zoo.architecture(name).from_shapes(shapes_of(state), output_stride)
@@ -277,7 +279,7 @@ def digest_of(path: Path) -> str:
 
 def save_classifier(
     path: Path,
-    network: Network,
+    network: ClassifierNetwork,
     *,
     arch: str,
     classes: Sequence[str] | None,

@@ -24,7 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
-class Network(nn.Module, ABC):
+class ClassifierNetwork(nn.Module, ABC):
     """A convolutional trunk and one linear layer called `head`, pooled over all positions."""
 
     head: nn.Linear
@@ -104,7 +104,7 @@ def checked_stride(output_stride: int, native: int) -> int:
 class LoadedClassifier:
     """A network in evaluation mode on the CPU, and what its checkpoint says about it."""
 
-    network: Network
+    network: ClassifierNetwork
     arch: str
     num_classes: int
     classes: tuple[str, ...] | None
@@ -118,7 +118,7 @@ class LoadedClassifier:
     pooling: Pooling = "average"
 
 
-def trains_channels_last(network: Network) -> bool:
+def trains_channels_last(network: ClassifierNetwork) -> bool:
     """Whether that order of the weights is the faster one to train in, and sound.
 
     For strided 1×1 convolutions of few channels oneDNN's gradient of the weights writes beyond its memory.

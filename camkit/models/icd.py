@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
-from camkit.models.classifier import LoadedClassifier, Network
+from camkit.models.classifier import ClassifierNetwork, LoadedClassifier
 from camkit.models.levels import (
     Features,
     Levels,
@@ -136,10 +136,10 @@ class Heads(nn.Module):
         return fc7 if self.plan.structure == "b" else joined([normal, fc6, fc7])
 
 
-class IcdNetwork(Network):
+class IcdNetwork(ClassifierNetwork):
     """A classifier as any other, and what camkit.methods.icd asks for besides."""
 
-    def __init__(self, classifier: Network, plan: IcdPlan, *, hollow: bool = False) -> None:
+    def __init__(self, classifier: ClassifierNetwork, plan: IcdPlan, *, hollow: bool = False) -> None:
         """hollow: what ICD adds takes no memory until `fill_heads`."""
         super().__init__()
         self.classifier = classifier
@@ -251,15 +251,15 @@ def _checked_plan(path: Path, settings: Any) -> IcdPlan:
     return IcdPlan(features, structure, hidden)  # type: ignore[arg-type] # checked above
 
 
-def fresh_hidden(classifier: Network) -> int:
+def fresh_hidden(classifier: ClassifierNetwork) -> int:
     """1,024 for networks as wide as published."""
     first = next(module for module in classifier.modules() if isinstance(module, nn.Conv2d))
     return 16 * first.out_channels
 
 
 def ready_for_icd(
-    classifier: Network, *, kept: bool, output_stride: int | None = None
-) -> tuple[Network, tuple[str, ...]]:
+    classifier: ClassifierNetwork, *, kept: bool, output_stride: int | None = None
+) -> tuple[ClassifierNetwork, tuple[str, ...]]:
     """A VGG16 gets ICD's fc6 and fc7, 3×3 and 1×1 of 1,024 channels, unless a trained linear layer reads its own.
 
     Also the names of the modules that are fresh, of which the linear layer is one. Other networks stay as they are.

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import Network
+from camkit.models.classifier import ClassifierNetwork
 from camkit.models.vgg import VGG16
 
 Features = Literal["conv4", "conv5", "fc6", "concat"]
@@ -37,7 +37,7 @@ class Levels(NamedTuple):
         return self.fc6 if self.fc7 is None else self.fc7
 
 
-def levels_of(classifier: Network, x: Tensor) -> Levels:
+def levels_of(classifier: ClassifierNetwork, x: Tensor) -> Levels:
     """One pass through the trunk."""
     with _noted(_tapped(classifier)) as seen:
         top = classifier.features(x)
@@ -46,7 +46,7 @@ def levels_of(classifier: Network, x: Tensor) -> Levels:
     return Levels(seen["conv4"].relu(), seen["conv5"].relu(), top, None)
 
 
-def _tapped(classifier: Network) -> dict[str, nn.Module]:
+def _tapped(classifier: ClassifierNetwork) -> dict[str, nn.Module]:
     if not isinstance(classifier, VGG16):
         conv4, conv5, _ = list(classifier.layers.values())[-3:]
         return {"conv4": conv4, "conv5": conv5}
@@ -98,7 +98,7 @@ def on_grid(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     return maps if maps.shape[-2:] == size else F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def levels_of_nothing(classifier: Network) -> Levels:
+def levels_of_nothing(classifier: ClassifierNetwork) -> Levels:
     """The levels of an empty photo, for their channels."""
     training = classifier.training
     with torch.no_grad():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, checked_stride, dilate
 from camkit.models.state import State, rename
 
 HEADS = ("fc", "classifier", "head", "head.fc")
@@ -87,7 +87,7 @@ class Residual(nn.Module):
         return self.relu(x + shortcut)
 
 
-class ResNet(Network):
+class ResNet(ClassifierNetwork):
     """Features: the last stage's activations, [B, D, h, w] with h = ceil(H / output stride)."""
 
     published = (("head.", "fc."),)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State, rename
 
 Convolution = tuple[int, int, int, int]  # kernel, outputs in units of the first convolution, stride, dilation
@@ -84,7 +84,7 @@ class PreActivation(nn.Module):
         return x + shortcut
 
 
-class ResNet38(Network):
+class ResNet38(ClassifierNetwork):
     """Features: the activations after `bn7`, [B, 64 × width, h, w] with h = ceil(H / 8)."""
 
     published = (("head.", "fc8."),)

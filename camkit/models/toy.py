@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State
 
 WIDTH = 16
@@ -33,7 +33,7 @@ class Block(nn.Module):
         return self.relu(inner + self.shortcut(x))
 
 
-class ToyNet(Network):
+class ToyNet(ClassifierNetwork):
     """Features: the last block's activations, [B, 8 × width, h, w] with h = ceil(H / 8)."""
 
     published = ()

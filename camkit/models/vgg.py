@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, checked_stride, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, checked_stride, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -45,7 +45,7 @@ class TopLeftPool(nn.Module):
         return self.pool(nn.functional.pad(x, (0, self.dilation, 0, self.dilation), value=-torch.inf))
 
 
-class VGG16(Network):
+class VGG16(ClassifierNetwork):
     """Features: activations of fc7, or of conv5_3 where there is no fc6; [B, D, floor(H / stride), floor(W / stride)].
 
     Logits are the mean of the dense scores. torchvision's own logits of a 224 × 224 photo are the dense scores in the

@@ -9,10 +9,10 @@ from torch import nn
 
 from camkit.errors import UsageError
 from camkit.models import resnet, resnet38, toy, vgg
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State
 
-Builder = Callable[[Shapes, int | None], Network]
+Builder = Callable[[Shapes, int | None], ClassifierNetwork]
 """(shapes of a checkpoint in the network's own keys, output stride or None for the default) → network."""
 
 
@@ -23,7 +23,7 @@ class Architecture:
     adapt: Callable[[State], State]  # published keys → the network's own, the linear layer as `head`
     fits: Callable[[Shapes], bool]  # tells relatives apart by the trunk's shapes, in the network's own keys
     from_shapes: Builder
-    from_scratch: Callable[[int, int, int | None], Network]  # classes, width of the first convolution, output stride
+    from_scratch: Callable[[int, int, int | None], ClassifierNetwork]  # classes, width, output stride
     width: int = 64  # as published
 
 
@@ -31,10 +31,10 @@ def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) 
     def fits(shapes: Shapes) -> bool:
         return resnet.count_blocks(shapes) == counts and ("layer1.0.conv3.weight" in shapes) == bottleneck
 
-    def from_shapes(shapes: Shapes, output_stride: int | None) -> Network:
+    def from_shapes(shapes: Shapes, output_stride: int | None) -> ClassifierNetwork:
         return resnet.ResNet(resnet.read_plan(shapes, last_stride), output_stride)
 
-    def from_scratch(classes: int, width: int, output_stride: int | None) -> Network:
+    def from_scratch(classes: int, width: int, output_stride: int | None) -> ClassifierNetwork:
         bias = last_stride == 2
         plan = resnet.ResNetPlan(classes, bottleneck, counts, width, width, bias=bias, last_stride=last_stride)
         return resnet.ResNet(plan, output_stride)
@@ -42,7 +42,7 @@ def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) 
     return Architecture("layer1.0.conv1.weight", resnet.HEADS, resnet.adapt, fits, from_shapes, from_scratch)
 
 
-def _vgg_for_maps(classes: int, width: int, output_stride: int | None) -> Network:
+def _vgg_for_maps(classes: int, width: int, output_stride: int | None) -> ClassifierNetwork:
     hidden = 16 * width
     plan = vgg.VGGPlan(classes, width, kernel=3, hidden=(hidden, hidden), bias=False)
     return vgg.VGG16(plan, output_stride)
@@ -70,7 +70,9 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build(arch: str, num_classes: int, *, width: int | None = None, output_stride: int | None = None) -> Network:
+def build(
+    arch: str, num_classes: int, *, width: int | None = None, output_stride: int | None = None
+) -> ClassifierNetwork:
     """A network with fresh weights, in training mode. `width`: channels of the first convolution."""
     known = architecture(arch)
     network = known.from_scratch(num_classes, width or known.width, output_stride)

@@ -34,7 +34,7 @@ from camkit.store.reader import open_store
 from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from camkit.models.classifier import Network
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.classify import Item
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -124,7 +124,7 @@ def count(training: Selection, items: Sequence[Item], judged: Selection | None) 
 
 
 def make_job(
-    network: Network,
+    network: ClassifierNetwork,
     arch: str,
     items: Sequence[Item],
     classes: tuple[str, ...],
@@ -160,7 +160,7 @@ def make_job(
 
 
 def save_epoch(
-    network: Network,
+    network: ClassifierNetwork,
     figures: Mapping[str, Any],
     path: Path,
     *,

@@ -26,7 +26,7 @@ from camkit.training.recipe import Recipe, check_recipe, preset
 if TYPE_CHECKING:
     from torch import nn
 
-    from camkit.models.classifier import Network
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.classify import Item
     from camkit.training.folder import History, TrainingFolder
     from camkit.training.loop import Job
@@ -227,7 +227,7 @@ def provenance_of(
     return stage(command, parameters, checkpoint=checkpoint, selection=selection, parents=parents)
 
 
-def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Network, str, bool]:
+def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[ClassifierNetwork, str, bool]:
     """The network to start from, its architecture, and whether its classifier has been trained before."""
     import torch
 
@@ -246,7 +246,7 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Ne
 
 def starting_network(
     start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
-) -> tuple[Network, str, bool]:
+) -> tuple[ClassifierNetwork, str, bool]:
     """As above, on its device."""
     import torch
 
