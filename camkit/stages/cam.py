@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from camkit.models.classifier import LoadedClassifier
 
-PADDED_GRIDS = {"resnet50-irn": 16}
-"""Programs that stretch pixel-wise maps over whole cells of the stride and cut: IRN and its family."""
-
 
 def cam(
     inputs: Inputs,
@@ -56,4 +53,4 @@ def cam(
 
 
 def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
-    return PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1
+    return loaded.network.padded_grid if size in ("full", "1") else 1

@@ -138,7 +138,6 @@ def make_job(
     input_size: int | None,
     fresh: Sequence[str],
 ) -> Job:
-    from camkit.models.classifier import trains_channels_last
     from camkit.training import classify
     from camkit.training.loop import Job
     from camkit.view.learning_curve import draw_learning_curve
@@ -149,7 +148,7 @@ def make_job(
         fresh=fresh,
         items=items,
         load=partial(classify.load_sample, augmentation=recipe.augmentation, num_classes=len(classes), fill=fill),
-        collate=partial(classify.collate, device=device, fill=fill, channels_last=trains_channels_last(network)),
+        collate=partial(classify.collate, device=device, fill=fill, channels_last=network.trains_channels_last),
         losses=classify.losses,
         validate=validation_of(judged, input_size, device, ranks, runtime),
         best_by=BEST_BY if judged is not None else None,

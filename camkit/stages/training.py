@@ -24,8 +24,7 @@ from camkit.store.provenance import sha256_file, stage
 from camkit.training.recipe import Recipe, check_recipe, preset
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from camkit.models.affinity import PairNetwork
     from camkit.models.classifier import ClassifierNetwork
     from camkit.training.classify import Item
     from camkit.training.folder import History, TrainingFolder
@@ -141,11 +140,9 @@ def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
         log.warning("a single training photo: the network will know it by heart, and nothing else")
 
 
-def resting_stem(recipe: Recipe, trunk: nn.Module, within: str = "") -> list[str]:
-    """The names of the trunk's first modules if the recipe lets them rest; within: what stands before them."""
-    from camkit.models.zoo import stem_of
-
-    return [within + name for name in stem_of(trunk)] if STEM in recipe.freeze else []
+def resting_stem(recipe: Recipe, network: ClassifierNetwork | PairNetwork) -> list[str]:
+    """The names of its first modules if the recipe lets them rest."""
+    return list(network.stem_names) if STEM in recipe.freeze else []
 
 
 def named_to_rest(recipe: Recipe) -> tuple[str, ...]:
@@ -250,14 +247,12 @@ def starting_network(
     """As above, on its device."""
     import torch
 
-    from camkit.models.classifier import trains_channels_last
-
     network, arch, kept = load_or_build(start, classes, recipe.seed)
     if start.init is not None:
         log.info("starting from %s: %s, its classifier %s", start.init, arch, "too" if kept else "made anew")
     network.pooling = recipe.pooling
     network.to(device.torch_device)
-    if trains_channels_last(network):
+    if network.trains_channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
     return network, arch, kept
 

@@ -206,7 +206,7 @@ class Colours(ClassifierNetwork):
     """Features are colours, mixed; the linear layer knows one part of the foreground."""
 
     published = ()
-    output_stride = 1
+    native_stride = output_stride = 1
 
     def __init__(self) -> None:
         super().__init__()
