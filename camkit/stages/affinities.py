@@ -134,7 +134,6 @@ class _Training:
     input_size: int | None
 
     def job(self, ranks: Ranks, stack: ExitStack) -> Job:
-        from camkit.models.classifier import trains_channels_last
         from camkit.training import affinity
         from camkit.training.classify import Item, mean_colour
         from camkit.training.loop import Job, check_resting
@@ -154,7 +153,7 @@ class _Training:
             items=WithPlanes(photos, store),
             load=partial(affinity.load_sample, augmentation=augmentation, num_classes=classes, fill=fill),
             collate=partial(
-                affinity.collate, device=self.device, fill=fill, channels_last=trains_channels_last(network.trunk)
+                affinity.collate, device=self.device, fill=fill, channels_last=network.trains_channels_last
             ),
             losses=partial(affinity.losses, radius=self.radius, ranks=ranks),
             validate=None,
@@ -164,7 +163,7 @@ class _Training:
                 provenance=self.run,
             ),
             draw=partial(_draw, title=f"{TITLES[self.kind]} on {arch}, {len(photos)} training photos: loss of pairs"),
-            resting=resting_stem(self.recipe, network.trunk, "trunk."),
+            resting=resting_stem(self.recipe, network),
         )  # fmt: skip
 
     def network(self) -> tuple[AffinityNet | BoundaryNet, str, list[str]]:
@@ -172,7 +171,6 @@ class _Training:
         import torch
 
         from camkit.models.affinity import holds, start_affinity
-        from camkit.models.classifier import trains_channels_last
 
         start = self.start
         if start.init is not None and holds(start.init, self.kind):
@@ -183,7 +181,7 @@ class _Training:
             fresh = network.own_modules
         log.info("starting from %s", f"{start.init}: {arch}" if start.init else f"random weights: {arch}")
         network.to(self.device.torch_device)
-        if trains_channels_last(network.trunk):
+        if network.trains_channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
         return network, arch, fresh
 

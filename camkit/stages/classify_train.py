@@ -29,7 +29,7 @@ from camkit.store.provenance import sha256_file
 from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from camkit.models.classifier import Network
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.classify import Item
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -82,7 +82,7 @@ def classify_train(
 
 
 def make_job(
-    network: Network,
+    network: ClassifierNetwork,
     arch: str,
     items: Sequence[Item],
     classes: tuple[str, ...],
@@ -96,7 +96,6 @@ def make_job(
     input_size: int | None,
     fresh: Sequence[str],
 ) -> Job:
-    from camkit.models.classifier import trains_channels_last
     from camkit.training import classify
     from camkit.training.loop import Job
     from camkit.view.learning_curve import draw_learning_curve
@@ -107,7 +106,7 @@ def make_job(
         fresh=fresh,
         items=items,
         load=partial(classify.load_sample, augmentation=recipe.augmentation, num_classes=len(classes), fill=fill),
-        collate=partial(classify.collate, device=device, fill=fill, channels_last=trains_channels_last(network)),
+        collate=partial(classify.collate, device=device, fill=fill, channels_last=network.trains_channels_last),
         losses=classify.losses,
         validate=validation_of(judged, input_size, device, ranks, runtime),
         best_by=BEST_BY if judged is not None else None,
@@ -118,7 +117,7 @@ def make_job(
 
 
 def save_epoch(
-    network: Network,
+    network: ClassifierNetwork,
     figures: Mapping[str, Any],
     path: Path,
     *,

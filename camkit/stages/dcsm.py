@@ -28,7 +28,7 @@ class DcsmSettings:
     """What is made of gradients, and at which scales of the photo.
 
     backprop  guided; plain; or input: Simonyan's baseline, plain and of the photo itself
-    layers    by name; None: the architecture's, see gradient_layers.py. Of a convolution: behind its batch norm
+    layers    by name; None: the network's `gradient_layers`. Of a convolution: behind its batch norm
     The others are those of camkit.methods.dcsm.Saliency.
     """
 

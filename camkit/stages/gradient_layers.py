@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("camkit")
 
-RESIDUAL = ("layer2", "layer3", "layer4.0")
-DEFAULT_LAYERS: Mapping[str, tuple[str, ...]] = {
-    "vgg16": tuple(f"conv{block}_{n}" for block in (3, 4, 5) for n in (1, 2, 3)),
-    "resnet38": ("b4", "b5", "b6"),
-    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet50-irn"), RESIDUAL),
-    "toy": ("block1", "block2"),
-}
-"""Of each architecture: for VGG16 the paper's; for others what was best on photos or drawn scenes, or is most like it.
-
-A residual network's last stage ends with its features, whose gradients are the same at every position: of it only the
-first block counts.
-"""
-
 
 def response_of(loaded: LoadedClassifier, settings: DcsmSettings) -> ResponseMap:
     """DCSM as a response map of one scale."""
@@ -43,8 +30,8 @@ def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> Saliency:
     """The settings, with the layers that count; those that tell nothing are left out, with a word about it."""
     from camkit.methods.dcsm import Saliency, probe_layers
 
-    names = settings.layers or DEFAULT_LAYERS.get(loaded.arch)
-    if names is None:
+    names = settings.layers or loaded.network.gradient_layers
+    if not names:
         known = ", ".join(loaded.network.layers)
         raise UsageError(f"--layers: name those of {loaded.arch} whose gradients count: {known}, or parts of them")
     guided = settings.backprop == "guided"
@@ -80,7 +67,7 @@ def describe_layers(sources: Sources) -> list[dict[str, Any]]:
     from camkit.models.checkpoint import load_classifier, packaged
 
     loaded = load_classifier(packaged(paths[0]))
-    default = DEFAULT_LAYERS.get(loaded.arch, ())
+    default = loaded.network.gradient_layers
     names = [n for layer in loaded.network.layers for n in (*(d for d in default if d.startswith(f"{layer}.")), layer)]
     layers, _ = probe_layers(loaded.network, names, guided=True)
     return [

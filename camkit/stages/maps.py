@@ -67,13 +67,9 @@ def checked_scales(scales: Sequence[float]) -> list[float]:
     return [float(scale) for scale in scales]
 
 
-PADDED_GRIDS = {"resnet50-irn": 16}
-"""Programs that stretch pixel-wise maps over whole cells of the stride and cut: IRN and its family."""
-
-
 def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
     """So many pixels a cell stands for where maps as large as the photo are stretched over whole cells; else 1."""
-    return PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1
+    return loaded.network.padded_grid if size in ("full", "1") else 1
 
 
 def write_maps(

@@ -23,9 +23,8 @@ from camkit.store.provenance import sha256_file, stage
 from camkit.training.recipe import Recipe, check_recipe, preset
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from camkit.models.classifier import Network
+    from camkit.models.affinity import PairNetwork
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.folder import History, TrainingFolder
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -138,11 +137,9 @@ def _check_init(start: Start, folder: TrainingFolder) -> None:
             raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
 
 
-def resting_stem(recipe: Recipe, trunk: nn.Module, within: str = "") -> list[str]:
-    """The names of the trunk's first modules if the recipe lets them rest; within: what stands before them."""
-    from camkit.models.zoo import stem_of
-
-    return [within + name for name in stem_of(trunk)] if STEM in recipe.freeze else []
+def resting_stem(recipe: Recipe, network: ClassifierNetwork | PairNetwork) -> list[str]:
+    """The names of its first modules if the recipe lets them rest."""
+    return list(network.stem_names) if STEM in recipe.freeze else []
 
 
 def named_to_rest(recipe: Recipe) -> tuple[str, ...]:
@@ -229,7 +226,7 @@ def provenance_of(
     return stage(command, parameters, checkpoint=checkpoint, selection=selection, parents=parents)
 
 
-def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Network, str, bool]:
+def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[ClassifierNetwork, str, bool]:
     """The network to start from, its architecture, and whether its classifier has been trained before."""
     import torch
 
@@ -248,18 +245,16 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Ne
 
 def starting_network(
     start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
-) -> tuple[Network, str, bool]:
+) -> tuple[ClassifierNetwork, str, bool]:
     """As above, on its device."""
     import torch
-
-    from camkit.models.classifier import trains_channels_last
 
     network, arch, kept = load_or_build(start, classes, recipe.seed)
     if start.init is not None:
         log.info("starting from %s: %s, its classifier %s", start.init, arch, "too" if kept else "made anew")
     network.pooling = recipe.pooling
     network.to(device.torch_device)
-    if trains_channels_last(network):
+    if network.trains_channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
     return network, arch, kept
 
