@@ -17,7 +17,7 @@ import numpy as np
 from camkit.data.classes import default_classes, read_classes
 from camkit.data.images import ImageSet, find_images
 from camkit.data.labels import Labels, find_labels, missing_labels, read_labels
-from camkit.data.reading import HDF5_SIGNATURE
+from camkit.data.reading import HDF5_SIGNATURE, is_file
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
@@ -65,6 +65,12 @@ class Inputs:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", Path(self.images))
         object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it names on disk; a split and a well-known set of classes are names, too."""
+        named = (Path(name) for name in (self.list, self.classes) if name is not None)
+        return (self.images, *([self.labels] if self.labels else []), *(path for path in named if is_file(path)))
 
 
 @dataclass(frozen=True)

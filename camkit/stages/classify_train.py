@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camkit.data.reading import examples
-from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
 from camkit.stages.judge import BEST_BY, select_to_judge
+from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
-    NO_LABELS,
     Start,
     Trained,
     TrainingPlace,
     carry_out,
-    check_labels,
     classes_to_learn,
     provenance_of,
     resting_stem,
@@ -30,7 +26,6 @@ from camkit.stages.training import (
     validation_of,
 )
 from camkit.store.provenance import sha256_file
-from camkit.store.reader import open_store
 from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -84,43 +79,6 @@ def classify_train(
         job_of, run, recipe, TrainingPlace(out, start, overwrite, seconds_between_saves), device, runtime,
         photos=len(training.ids),
     )  # fmt: skip
-
-
-def items_of(training: Selection, patches: Path | None) -> list[Item]:
-    """Every training photo, and its patches."""
-    from camkit.training.classify import Item
-
-    if training.labels is None:
-        raise LabelError(NO_LABELS)
-    present = training.labels.present
-    items = [Item(id, training.images.paths[id], present[id]) for id in training.ids]
-    if patches is not None:
-        items += _patches_of(items, patches)
-    return items
-
-
-def _patches_of(items: Sequence[Item], patches: Path) -> list[Item]:
-    from camkit.methods.split import split_boxes
-
-    with open_store(patches) as store:
-        if store.header.kind != "maps":
-            raise UsageError(f"--patches {patches} is a {store.header.kind} store; a maps store is needed (camkit cam)")
-        missing = [item.id for item in items if item.id not in store]
-        if missing:
-            raise UsageError(
-                f"--patches {patches} has no maps of {len(missing)} of {len(items)} photos: {examples(missing)}"
-            )
-        found = []
-        for item in items:
-            maps = store.read(item.id)
-            found += [replace(item, box=box, size=maps.size) for box in split_boxes(maps.values, maps.size)]
-        return found
-
-
-def count(training: Selection, items: Sequence[Item], judged: Selection | None) -> str:
-    patches = len(items) - len(training.ids)
-    told = f"{len(training.ids):,} photos" + (f" and {patches:,} patches of them" if patches else "")
-    return told if judged is None else f"{told}, judged by {len(judged.ids):,}"
 
 
 def make_job(

@@ -24,9 +24,9 @@ from camkit.stages.lpcam_apply import lpcam_apply
 from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.stages.mask import mask
 from camkit.stages.network import Network
+from camkit.stages.refine_walk import refine_walk
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
-from camkit.stages.walk import refine_walk
 from camkit.store.parts import write_atomically
 from camkit.store.reader import open_store
 

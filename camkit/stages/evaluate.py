@@ -27,7 +27,7 @@ from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import fold_records
 from camkit.pipeline.upstream import Sources, name_of_input, open_input, paths_of
-from camkit.stages.mask import masks_of_batch
+from camkit.stages.mask_rules import masks_of_batch
 from camkit.stages.reducers import reducer_for
 from camkit.types import Activation, Record, no_classes
 

@@ -19,10 +19,12 @@ from camkit.data.voc import find_voc
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.evaluate.report import Report
+from camkit.methods.seeds import classes_of_mask
 from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.photos import missing_photo
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
-from camkit.stages.pictures import Look, Request, classes_of_mask, judge
+from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
 
 log = logging.getLogger("camkit")
@@ -165,7 +167,7 @@ def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failur
         truth = None if show.truths is None else show.truths.get(id)
         try:
             if id not in show.photos.paths:
-                raise InputError(f"there is no photo of it in {show.photos.root}; give --images a folder that has it")
+                raise InputError(missing_photo(show.photos))
             activations = tuple(reader.read(id) for reader in show.readers)
             yield Request(id, show.photos.paths[id], truth, activations)
         except CamkitError as error:

@@ -15,15 +15,14 @@ from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
-from camkit.stages.classify_train import count, items_of
 from camkit.stages.judge import select_to_judge
+from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
     STEM,
     Start,
     Trained,
     TrainingPlace,
     carry_out,
-    check_labels,
     classes_to_learn,
     provenance_of,
     resting_stem,

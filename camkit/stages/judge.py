@@ -16,7 +16,7 @@ from camkit.pipeline.photos import ViewSize, load_photos
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import map_records
 from camkit.pipeline.select import Inputs, Selection, select
-from camkit.stages.classify import scores_of_batch
+from camkit.stages.network import scores_of_batch
 from camkit.types import Activation
 
 if TYPE_CHECKING:

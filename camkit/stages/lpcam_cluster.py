@@ -116,7 +116,9 @@ def lpcam_cluster(
             "score_threshold": inputs.score_threshold if selection.labels is None else None,
         }
         header = _header(parameters, loaded, selection, store)
-        path, overwrite = stack.enter_context(at_a_path(output))
+        path, overwrite = stack.enter_context(
+            at_a_path(output, [*inputs.files, network.ckpt, *(store.paths if store else [])])
+        )
         sink = SampleWriter(
             path, header, selection.ids, budget, seed=clustering.seed, shard=selection.shard, overwrite=overwrite
         )

@@ -10,12 +10,12 @@ import numpy as np
 from camkit.errors import InputError, UsageError
 from camkit.evaluate.confusion import Confusion, ConfusionAccumulator
 from camkit.evaluate.precision import PixelPrecisionAccumulator
-from camkit.evaluate.resize import upsample
 from camkit.evaluate.seeds import SignedSeedAccumulator
 from camkit.evaluate.sweep import Sweep, SweepAccumulator
 from camkit.methods.seeds import mask_of_probs
 from camkit.pipeline.run import Reducer
 from camkit.types import Activation, Record
+from camkit.upsample import upsample
 
 
 @dataclass(frozen=True)

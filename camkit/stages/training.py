@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.images import find_images
 from camkit.data.labels import classes_of_labels
-from camkit.data.reading import examples
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from camkit.models.classifier import Network
-    from camkit.training.classify import Item
     from camkit.training.folder import History, TrainingFolder
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -127,18 +125,6 @@ def _check_init(start: Start, folder: TrainingFolder) -> None:
     for result in folder.results.values():
         if result.exists() and result.samefile(start.init):
             raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
-
-
-def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
-    seen = {c for item in items for c in item.present}
-    if not seen:
-        raise LabelError(f"none of the {len(items)} training photos has any of the classes {examples(classes)}")
-    absent = [name for c, name in enumerate(classes) if c not in seen]
-    if absent:
-        told = f"{examples(absent)} ({len(absent)} of {len(classes)} classes)"
-        log.warning("no training photo has %s: nothing can be learned about that", told)
-    if len(items) == 1:
-        log.warning("a single training photo: the network will know it by heart, and nothing else")
 
 
 def resting_stem(recipe: Recipe, trunk: nn.Module, within: str = "") -> list[str]:

@@ -31,7 +31,7 @@ from camkit.models.checkpoint import PACKAGED, load_classifier, save_classifier
 from camkit.models.classifier import LoadedClassifier
 from camkit.models.zoo import build
 from camkit.pipeline.device import keep_freed_memory
-from camkit.stages.dcsm import DEFAULT_LAYERS
+from camkit.stages.gradient_layers import DEFAULT_LAYERS
 from tests.methods.test_response import as_batch, photo
 from tests.reference import dcsm as reference
 

@@ -26,7 +26,7 @@ from tests.support.world import World, draw_world
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing them takes longer than these trainings."""
-    monkeypatch.setattr("camkit.stages.affinity_train._draw", lambda rows, path, *, title: None)
+    monkeypatch.setattr("camkit.stages.affinities._draw", lambda rows, path, *, title: None)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from camkit import Activation, Header, Output, Writer, evaluate_predictions, mask
 from camkit.data.masks import write_mask
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.types import no_classes
+from camkit.upsample import upsample
 from tests.reference import sweep as reference
 from tests.reference.average_precision import average_precision
 
