@@ -36,8 +36,8 @@ def render_table(report: Report, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def summary_lines(report: Report) -> Iterator[str]:
-    """On what and how the figures were measured, and everything left out of them."""
+def summary_lines(report: Report, *, rates: bool = True) -> Iterator[str]:
+    """On what and how the figures were measured, and everything left out of them; rates: FP and FN are among them."""
     yield f"{report.images:,} image{'' if report.images == 1 else 's'}" + _where(report)
     if report.tags:
         yield f"classes of each image: {report.tags}"
@@ -49,7 +49,8 @@ def summary_lines(report: Report) -> Iterator[str]:
     if report.threshold is not None:
         choice = f" ({report.threshold_choice})" if report.threshold_choice else ""
         yield f"threshold {report.threshold:g}{choice}"
-    yield "FP, FN: shares of a class's union, so that IoU + FP + FN = 100; their means leave out background"
+    if rates:
+        yield "FP, FN: shares of a class's union, so that IoU + FP + FN = 100; their means leave out background"
     yield f"ignored in the ground truth: {percent(report.ignored)} % of the pixels"
     if report.undecided:
         yield f"undecided: {percent(report.undecided)} % of the pixels; only recall counts them, as misses"
@@ -156,7 +157,7 @@ def shared_lines(names: Sequence[str], reports: Sequence[Report]) -> Iterator[st
     """What to know of several reports: once where it is the same for all, else with the name before it."""
     told: dict[str, list[str]] = {}
     for name, report in zip(names, reports, strict=True):
-        for line in summary_lines(replace(report, sources=(), interval=None)):
+        for line in summary_lines(replace(report, sources=(), interval=None), rates=False):
             told.setdefault(line, []).append(name)
     for line, who in told.items():
         yield line if len(who) == len(names) else f"{', '.join(who)}: {line}"
