@@ -18,6 +18,7 @@ from camkit.data.reading import examples
 from camkit.data.voc import find_voc
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
+from camkit.evaluate.bootstrap import Tallies
 from camkit.evaluate.report import Report
 from camkit.methods.seeds import classes_of_mask
 from camkit.pipeline.load import Failure, load_ahead
@@ -37,12 +38,16 @@ Sort = Literal["id", "worst", "best"]
 
 @dataclass(frozen=True)
 class Column:
-    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before."""
+    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before.
+
+    tallies  of its photos, where they were judged one by one
+    """
 
     name: str
     store: Path
     seconds: float | None = None
     report: Report | None = None
+    tallies: Tallies | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class View:
     sort       by id, or by the mean IoU of the image in the first store
     tile       longer side of a picture in pixels; None: 240, of a single overlay 640
     threshold  where maps become masks; None: 0.3 where there is ground truth, on a page the best of a sweep
+    interval   on a page: how sure mIoU and the differences to the first store are
     """
 
     images: Path | None = None
@@ -70,6 +76,7 @@ class View:
     tile: int | None = None
     threshold: float | None = None
     workers: int = WORKERS
+    interval: bool = False
 
 
 @dataclass(frozen=True, eq=False)

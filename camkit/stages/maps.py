@@ -15,7 +15,7 @@ from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos
-from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, select
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, say_predicted, select
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
@@ -114,7 +114,7 @@ def write_maps(
         "precision": device.precision,
     }
     if selection.labels is None:
-        log.info("no labels given: the classes are those the classifier predicts")
+        say_predicted(inputs)
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
         kind=kind,

@@ -17,7 +17,7 @@ from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Inputs, Selection, is_hdf5
+from camkit.pipeline.select import Inputs, Selection, is_hdf5, wants_predicted
 from camkit.stages.judge import judge
 from camkit.store.provenance import sha256_file, stage
 from camkit.training.recipe import Recipe, check_recipe, preset
@@ -98,6 +98,8 @@ def recipe_of(name: str | None, start: Start, changes: Mapping[str, Any]) -> Rec
 
 def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     """The user's, those of a `classes.txt` in the root, VOC's 20 for a VOC root with some of them, else the labels'."""
+    if wants_predicted(inputs):
+        raise UsageError("--labels predicted: training learns from labels that are given, not from predicted ones")
     if inputs.classes is not None:
         return read_classes(inputs.classes)
     beside = inputs.images / "classes.txt"
