@@ -11,22 +11,25 @@ if TYPE_CHECKING:
     from camkit.models.checkpoint import load_classifier, save_classifier
     from camkit.pipeline.output import Output, Runtime, Summary
     from camkit.pipeline.select import Inputs
+    from camkit.settings.dcsm import DcsmSettings
+    from camkit.settings.infercam import InferCamSettings
+    from camkit.settings.lpcam import Clustering
     from camkit.stages.affinity_train import affinity_train
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
     from camkit.stages.crf import crf
-    from camkit.stages.dcsm import DcsmSettings, dcsm
+    from camkit.stages.dcsm import dcsm
     from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
     from camkit.stages.export import export_store
     from camkit.stages.icd_apply import icd_apply
     from camkit.stages.icd_train import icd_train
     from camkit.stages.import_ import Foreign, import_files
-    from camkit.stages.infercam import InferCamSettings, infercam
+    from camkit.stages.infercam import infercam
     from camkit.stages.irn_train import irn_train
     from camkit.stages.lpcam_apply import lpcam_apply
-    from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
+    from camkit.stages.lpcam_cluster import lpcam_cluster
     from camkit.stages.mask import mask
     from camkit.stages.merge import merge_stores
     from camkit.stages.network import Network
@@ -43,11 +46,11 @@ if TYPE_CHECKING:
 # Imported when first asked for: `import camkit` costs nothing, and reading a store does not need torch.
 _HOMES = {
     "Activation": "camkit.types",
-    "Clustering": "camkit.stages.lpcam_cluster",
-    "DcsmSettings": "camkit.stages.dcsm",
+    "Clustering": "camkit.settings.lpcam",
+    "DcsmSettings": "camkit.settings.dcsm",
     "Foreign": "camkit.stages.import_",
     "Header": "camkit.store.schema",
-    "InferCamSettings": "camkit.stages.infercam",
+    "InferCamSettings": "camkit.settings.infercam",
     "Inputs": "camkit.pipeline.select",
     "Network": "camkit.stages.network",
     "Output": "camkit.pipeline.output",

@@ -27,9 +27,6 @@ from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
 from camkit.settings.icd import Features, Structure
 
-"""What the adapted score is made of (Table 6): a) these features, b) fc7 of its own, c) the features, fc6 and fc7 of
-its own, d) the same, shared with the classifier."""
-
 SIGN_MOMENTUM = 0.9
 PREFIX = "icd."  # of the keys of what is added to a classifier
 LARGEST_HIDDEN = 1 << 14

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from camkit.errors import UsageError
-from camkit.settings.option import check, option
+from camkit.settings.option import check, option, preset_of
 from camkit.types import Pooling
 
 Optimiser = Literal["sgd", "adamw"]
@@ -113,9 +113,7 @@ PRESETS: Mapping[str, Recipe] = {
 
 
 def preset(name: str) -> Recipe:
-    if name not in PRESETS:
-        raise UsageError(f"--preset {name} is not known; known are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return preset_of(PRESETS, name)
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
@@ -48,7 +49,7 @@ def classify_train(
     patches: Path | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train a classifier and write its best checkpoint (by mean average precision; without validation the last).
 
