@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import resnet, resnet38, toy, vgg
+from camkit.models import efficientnet, resnet, resnet38, toy, vgg
 from camkit.models.classifier import Network, Shapes
 from camkit.models.state import State
 
@@ -42,6 +43,18 @@ def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) 
     return Architecture("layer1.0.conv1.weight", resnet.HEADS, resnet.adapt, fits, from_shapes, from_scratch)
 
 
+def _efficientnet(size: efficientnet.Size) -> Architecture:
+    return Architecture(
+        "_blocks.0._depthwise_conv.weight",
+        ("_fc",),
+        efficientnet.adapt,
+        partial(efficientnet.fits, size),
+        partial(efficientnet.from_shapes, size),
+        partial(efficientnet.EfficientNetLite, size),
+        width=efficientnet.WIDTH,
+    )
+
+
 def _vgg_for_maps(classes: int, width: int, output_stride: int | None) -> Network:
     hidden = 16 * width
     plan = vgg.VGGPlan(classes, width, kernel=3, hidden=(hidden, hidden), bias=False)
@@ -58,6 +71,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
     "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
     "vgg16": Architecture("features.28.weight", vgg.HEADS, vgg.adapt, vgg.fits, vgg.from_shapes, _vgg_for_maps),
+    **{name: _efficientnet(size) for name, size in efficientnet.SIZES.items()},
     "toy": Architecture(
         "block4.conv2.weight", ("head",), toy.adapt, toy.fits, toy.from_shapes, toy.ToyNet, width=toy.WIDTH
     ),
@@ -88,7 +102,7 @@ def stem_of(trunk: nn.Module) -> tuple[str, ...]:
         return ("conv1a", "b2", "b2_1", "b2_2")
     if isinstance(trunk, resnet.ResNet):
         return ("conv1", "bn1")
-    return ("stem", "stem_norm") if isinstance(trunk, toy.ToyNet) else ()
+    return ("stem", "stem_norm") if isinstance(trunk, toy.ToyNet | efficientnet.EfficientNetLite) else ()
 
 
 def detect(shapes: Shapes) -> str | None:
