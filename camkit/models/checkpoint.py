@@ -17,14 +17,24 @@ from torch import nn
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
-from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network, fold_batch_norms
+from camkit.models.classifier import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    POOLINGS,
+    Colour,
+    LoadedClassifier,
+    Network,
+    fold_batch_norms,
+)
 from camkit.models.state import State, examples, fitted, rename, without_wrappers
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
+from camkit.models.weights import installed_weights
 from camkit.types import AffinityKind, Pooling
 
 FORMAT_VERSION = 1
 KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
+IMAGENET_CLASSES = 1000
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
 PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
 ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
@@ -59,8 +69,7 @@ def load_classifier(
     description = _checked_description(ckpt, own) if own is not None else {}
     name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean = description.get("mean", network.mean)
-    network.std = description.get("std", network.std)
+    network.mean, network.std = _colours(name, state, description)
     network.pooling = description.get("pooling", network.pooling)
     if for_inference:
         fold_batch_norms(network)
@@ -83,9 +92,11 @@ def load_classifier(
 
 
 def packaged(ckpt: Path) -> Path:
-    """The file behind the name of a checkpoint that comes with camkit; a file of that name goes first."""
+    """The file behind a name: of what comes with camkit, or of a package of weights. A file of that name goes first."""
     ckpt = Path(ckpt)
-    return PACKAGED[str(ckpt)] if str(ckpt) in PACKAGED and not ckpt.is_file() else ckpt
+    if ckpt.is_file():
+        return ckpt
+    return PACKAGED.get(str(ckpt)) or installed_weights(str(ckpt)) or ckpt
 
 
 def load_start(
@@ -103,14 +114,22 @@ def load_start(
     tensors, own = read_tensors(ckpt)
     description = _checked_description(ckpt, own) if own is not None else {}
     name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    mean, std = _colours(name, state, description)
     head, known = state.get("head.weight"), description.get("classes")
     keep = head is not None and len(head) == len(classes) and (known is None or tuple(known) == tuple(classes))
     if not keep:
         state = _with_fresh_head(ckpt, name, state, len(classes))
     network, _ = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean = description.get("mean", network.mean)
-    network.std = description.get("std", network.std)
+    network.mean, network.std = mean, std
     return network, name, keep
+
+
+def _colours(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
+    """Mean and deviation of the photos it learned from, as it says; else those of ImageNet classifiers of its kind."""
+    head = state.get("head.weight")
+    imagenet = head is not None and head.ndim and len(head) == IMAGENET_CLASSES
+    mean, std = zoo.architecture(name).imagenet if imagenet else (IMAGENET_MEAN, IMAGENET_STD)
+    return description.get("mean", mean), description.get("std", std)
 
 
 def _with_fresh_head(path: Path, name: str, state: State, num_classes: int) -> State:

@@ -16,6 +16,7 @@ from camkit.models.state import State
 
 WIDTH = 32  # of the stem, which no size of the family scales
 HEAD_UNITS = 1280
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # of photos, as TensorFlow's program trained the ImageNet weights
 MOMENTUM, EPSILON = 0.01, 1e-3  # of batch norms
 DROP_CONNECT = 0.2  # of the last block while training; the others' share grows up to it
 
@@ -169,7 +170,7 @@ class EfficientNetLite(Network):
                 inputs = stage.outputs
             self.ends[f"stage{number}"] = len(self.blocks) - 1
         self.top, self.top_norm = _pair(inputs, in_proportion(HEAD_UNITS, width), 1)
-        self.relu = nn.ReLU6()
+        self.relu, self.top_relu = nn.ReLU6(), nn.ReLU6()
         self.dropout = nn.Dropout(size.dropout)
         self.head = nn.Linear(self.top.out_channels, num_classes)
         self.published = published_fronts(count)
@@ -177,7 +178,7 @@ class EfficientNetLite(Network):
     @property
     def layers(self) -> Mapping[str, nn.Module]:
         """The last block of each stage, and the features."""
-        return {name: self.blocks[end] for name, end in self.ends.items()} | {"top": self.relu}
+        return {name: self.blocks[end] for name, end in self.ends.items()} | {"top": self.top_relu}
 
     def features(self, x: Tensor) -> Tensor:
         return self.levels(x)[-1]
@@ -191,7 +192,7 @@ class EfficientNetLite(Network):
             x = block(x)
             if number in tapped:
                 found.append(x)
-        return [*found, self.relu(self.top_norm(self.top(x)))]
+        return [*found, self.top_relu(self.top_norm(self.top(x)))]
 
     def pool(self, features: Tensor) -> Tensor:
         if self.pooling == "average":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from torch import nn
 
 from camkit.errors import UsageError
 from camkit.models import efficientnet, resnet, resnet38, toy, vgg
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Colour, Network, Shapes
 from camkit.models.state import State
 
 Builder = Callable[[Shapes, int | None], Network]
@@ -26,6 +27,7 @@ class Architecture:
     from_shapes: Builder
     from_scratch: Callable[[int, int, int | None], Network]  # classes, width of the first convolution, output stride
     width: int = 64  # as published
+    imagenet: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)  # how its published ImageNet classifier sees photos
 
 
 def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) -> Architecture:
@@ -52,6 +54,7 @@ def _efficientnet(size: efficientnet.Size) -> Architecture:
         partial(efficientnet.from_shapes, size),
         partial(efficientnet.EfficientNetLite, size),
         width=efficientnet.WIDTH,
+        imagenet=(efficientnet.MEAN, efficientnet.STD),
     )
 
 
@@ -91,6 +94,8 @@ def build(arch: str, num_classes: int, *, width: int | None = None, output_strid
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.groups > 1:  # of which torch takes no notice
+                module.weight.data.mul_(math.sqrt(module.groups))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return network
