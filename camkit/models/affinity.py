@@ -14,17 +14,9 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models import zoo
-from camkit.models.checkpoint import (
-    check_version,
-    colour,
-    digest_of,
-    find_network,
-    optional_size,
-    packaged,
-    save_state,
-    shapes_of,
-)
+from camkit.models.checkpoint import digest_of, find_network, packaged, save_state, shapes_of
 from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Colour, Network, Shapes, fold_batch_norms
+from camkit.models.description import check_version, colour, optional_size
 from camkit.models.levels import on_grid
 from camkit.models.resnet import ResNet
 from camkit.models.resnet38 import ResNet38

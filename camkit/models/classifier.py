@@ -18,6 +18,7 @@ from camkit.types import Pooling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,7 +31,7 @@ class Network(nn.Module, ABC):
     head: nn.Linear
     published: tuple[tuple[str, str], ...]  # how own keys start → how published keys do
     channels_last: bool = False  # whether that order of the weights is the faster one on a CPU
-    output_stride: int
+    output_stride: int | None  # None: a network of the user's own
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +140,11 @@ def fold_batch_norms(network: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 _fold(conv, norm)
                 parent, _, name = norm_name.rpartition(".")
-                setattr(block.get_submodule(parent), name, nn.Identity())
+                setattr(block.get_submodule(parent), name, Folded())
+
+
+class Folded(nn.Identity):
+    """Where a batch norm was."""
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

