@@ -40,6 +40,11 @@ class Network(nn.Module, ABC):
         self.pooling: Pooling = "average"
 
     @property
+    def head_name(self) -> str | None:
+        """Of the module that holds the weight; None: that is made of others."""
+        return "head"
+
+    @property
     def weight(self) -> Tensor:
         return self.head.weight
 

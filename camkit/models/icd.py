@@ -196,13 +196,15 @@ class LoadedIcd(LoadedClassifier):
     network: IcdNetwork
 
 
-def load_icd(ckpt: Path | str, *, output_stride: int | None = None, for_inference: bool = True) -> LoadedIcd:
+def load_icd(
+    ckpt: Path | str, *, model: str | None = None, output_stride: int | None = None, for_inference: bool = True
+) -> LoadedIcd:
     """Read a checkpoint of `camkit icd-train`; see camkit.models.checkpoint.load_classifier."""
     ckpt = packaged(Path(ckpt))
     stored = read_heads(ckpt)
     if stored is None:
         raise CheckpointError(f"{ckpt}: is no ICD checkpoint; train one with camkit icd-train")
-    loaded = load_classifier(ckpt, output_stride=output_stride, for_inference=for_inference)
+    loaded = load_classifier(ckpt, model=model, output_stride=output_stride, for_inference=for_inference)
     try:
         network = IcdNetwork(loaded.network, stored.plan, hollow=True)
     except UsageError as error:

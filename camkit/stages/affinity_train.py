@@ -184,7 +184,7 @@ class _Training:
         from camkit.training.planes import WithPlanes
 
         network, arch, fresh = self.network()
-        check_resting(network, named_to_rest(self.recipe))  # before labels take their time
+        check_resting(network, named_to_rest(self.recipe, self.start))  # before labels take their time
         store = stack.enter_context(self.labels.opened(ranks.wait))
         paths = self.labels.photos.paths
         photos = [Item(id, paths[id], ()) for id in self.labels.ids if id in store and id in paths]

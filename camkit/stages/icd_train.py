@@ -70,7 +70,8 @@ def icd_train(
     input_size   longer side at which photos are to be seen later; None: as the recipe shows them
     """
     _check_recipe(recipe, icd, with_superpixels=superpixels is not None)
-    recipe = replace(recipe, freeze=tuple(map(own_module, recipe.freeze)))
+    if start.model is None:
+        recipe = replace(recipe, freeze=tuple(map(own_module, recipe.freeze)))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
     training = select(inputs, classes)
