@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import FRESH_DEVIATION, IMAGENET_MEAN, IMAGENET_STD, Colour, Network
+from camkit.models.classifier import FRESH_DEVIATION, IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Tap
 from camkit.models.state import State, fitted, without_wrappers
 
 NEEDED = (
@@ -21,15 +21,15 @@ NEEDED = (
 )
 
 
-class UserClassifier(Network):
+class UserClassifier(ClassifierNetwork):
     """Gives a network of the user's own what it does not define itself: pooling, logits, layers, colour statistics."""
 
     published = (("network.", ""),)
-    output_stride = None
+    native_stride = output_stride = None  # type: ignore[assignment] # not known
 
     def __init__(self, model: str, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.model = network, model
         has_weight = _linear_of(network) is not None or isinstance(_weight(network), Tensor)
         if _features_of(network) is None or not has_weight:
             raise UsageError(f"--model {model}: {type(network).__name__} is no classifier\n{NEEDED}")
@@ -66,6 +66,24 @@ class UserClassifier(Network):
             return own
         linear = _linear_of(self.network)
         return {name: child for name, child in self.network.named_children() if child is not linear}
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        """The layers that the network itself calls so, or else the last ones of those it names."""
+        layers = self.layers
+        if not self.names_layers or len(layers) < 3:
+            raise UsageError(
+                f"--model {self.model}: ICD reads three levels, and {type(self.network).__name__} does not say where\n"
+                "give it `layers`, a mapping of names to modules from the input up: the last three are read, or those "
+                "called conv4 and conv5"
+            )
+        if "conv4" in layers and "conv5" in layers:
+            return {name: layers[name] for name in get_args(Tap) if name in layers}
+        return super().taps
+
+    @property
+    def stem_names(self) -> tuple[str, ...]:  # type: ignore[override] # known only of the network at hand
+        return ("network.stem",) if hasattr(self.network, "stem") else ()
 
     def features(self, x: Tensor) -> Tensor:
         return _features_of(self.network)(x)
