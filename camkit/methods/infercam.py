@@ -19,13 +19,12 @@ from camkit.methods.response import ResponseMap, normalise, scale_pyramid, sum_r
 from camkit.methods.split import (
     MARGIN_OF_ONE,
     MARGIN_OF_SEVERAL,
-    Box,
     Centre,
     centre_of_sums,
     quarters,
     wrapped_quarters,
 )
-from camkit.types import Size
+from camkit.types import Box, Size
 
 Fill = Literal["mean", "zero", "dataset"]
 ManyClasses = Literal["per-class", "whole"]

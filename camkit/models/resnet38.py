@@ -12,8 +12,6 @@ from camkit.models.state import State, rename
 
 Convolution = tuple[int, int, int, int]  # kernel, outputs in units of the first convolution, stride, dilation
 
-STAGES = ("b2", "b3", "b4", "b5", "b6", "b7")
-
 
 def wide(inner: int, outputs: int, stride: int = 1, first: int = 1, dilation: int = 1) -> list[Convolution]:
     return [(3, inner, stride, first), (3, outputs, 1, dilation)]
