@@ -143,6 +143,7 @@ def command(
         ),
     ] = None,
     flip: o.Flip = True,
+    refined: o.Refined = None,
     size: o.MapSize = "4",
     runtime: o.Runtime,
 ) -> None:
@@ -180,6 +181,7 @@ def command(
         response=response,
         prototypes=prototypes,
         settings=settings_of(preset, {**(FAST if fast else {}), **changes}),
+        refined=refined,
         resize=resize,
         size=size,
     )

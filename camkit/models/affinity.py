@@ -67,7 +67,7 @@ class AffinityNet(PairNetwork):
     """[B, 3, H, W] normalised RGB → an embedding [B, D, h, w] at stride 8, of three levels of a trunk."""
 
     stride: ClassVar[int] = 8
-    signature: ClassVar[str] = "f8_3.weight"
+    signature: ClassVar[str] = "f8_5.weight"
 
     def __init__(self, trunk: Trunk, widths: Sequence[int]) -> None:
         """widths: what comes of the three levels, and of all of them together."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import resnet, resnet38, toy, vgg
+from camkit.models import resnet, resnet38, seam, toy, vgg
 from camkit.models.classifier import Network, Shapes
 from camkit.models.state import State
 
@@ -48,9 +48,12 @@ def _vgg_for_maps(classes: int, width: int, output_stride: int | None) -> Networ
     return vgg.VGG16(plan, output_stride)
 
 
+RESNET38 = "b2.conv_branch2a.weight"
+
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "resnet38-seam": Architecture(RESNET38, resnet38.HEADS, resnet38.adapt, seam.fits, seam.from_shapes, seam.Seam),
     "resnet38": Architecture(
-        "b2.conv_branch2a.weight", ("fc8",), resnet38.adapt, resnet38.fits, resnet38.from_shapes, resnet38.ResNet38
+        RESNET38, resnet38.HEADS, resnet38.adapt, resnet38.fits, resnet38.from_shapes, resnet38.ResNet38
     ),
     "resnet50-irn": _resnet((3, 4, 6, 3), bottleneck=True, last_stride=1),
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
