@@ -103,6 +103,7 @@ def load_start(
     tensors, own = read_tensors(ckpt)
     description = _checked_description(ckpt, own) if own is not None else {}
     name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    name = zoo.architecture(name).trained_as or name
     head, known = state.get("head.weight"), description.get("classes")
     keep = head is not None and len(head) == len(classes) and (known is None or tuple(known) == tuple(classes))
     if not keep:

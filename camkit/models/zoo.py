@@ -25,6 +25,7 @@ class Architecture:
     from_shapes: Builder
     from_scratch: Callable[[int, int, int | None], Network]  # classes, width of the first convolution, output stride
     width: int = 64  # as published
+    trained_as: str | None = None  # which network of its trunk camkit trains, where it trains no such network
 
 
 def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2) -> Architecture:
@@ -51,7 +52,9 @@ def _vgg_for_maps(classes: int, width: int, output_stride: int | None) -> Networ
 RESNET38 = "b2.conv_branch2a.weight"
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "resnet38-seam": Architecture(RESNET38, resnet38.HEADS, resnet38.adapt, seam.fits, seam.from_shapes, seam.Seam),
+    "resnet38-seam": Architecture(
+        RESNET38, resnet38.HEADS, resnet38.adapt, seam.fits, seam.from_shapes, seam.Seam, trained_as="resnet38"
+    ),
     "resnet38": Architecture(
         RESNET38, resnet38.HEADS, resnet38.adapt, resnet38.fits, resnet38.from_shapes, resnet38.ResNet38
     ),
