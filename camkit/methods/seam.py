@@ -18,7 +18,7 @@ from camkit.methods.response import EPSILON, network_input, scale_pyramid, sum_r
 from camkit.types import Classifier, Size
 
 LARGEST_BLOCK = 1 << 25
-"""So many similarities are held at once: a large photo at twice its size has 10,000 × 10,000 of them."""
+"""So many similarities are held at once: a large photo at twice its size has a hundred million of them."""
 
 
 class Refiner(Classifier, Protocol):

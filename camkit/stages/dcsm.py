@@ -30,7 +30,7 @@ INPUT_SIZE = 500
 RESIDUAL = ("layer2", "layer3", "layer4.0")
 DEFAULT_LAYERS: Mapping[str, tuple[str, ...]] = {
     "vgg16": tuple(f"conv{block}_{n}" for block in (3, 4, 5) for n in (1, 2, 3)),
-    "resnet38": ("b4", "b5", "b6"),
+    **dict.fromkeys(("resnet38", "resnet38-seam"), ("b4", "b5", "b6")),
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet50-irn"), RESIDUAL),
     "toy": ("block1", "block2"),
 }

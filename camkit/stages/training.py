@@ -232,7 +232,7 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Ne
     import torch
 
     from camkit.models.checkpoint import load_start
-    from camkit.models.zoo import build
+    from camkit.models.zoo import architecture, build
 
     torch.manual_seed(seed)
     if start.init is not None and start.width is not None:
@@ -241,6 +241,8 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Ne
         return load_start(start.init, classes, arch=start.arch, output_stride=start.output_stride)
     if start.arch is None:
         raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
+    if other := architecture(start.arch).trained_as:
+        raise UsageError(f"--arch {start.arch}: camkit trains no such network; give --arch {other}")
     return build(start.arch, len(classes), width=start.width, output_stride=start.output_stride), start.arch, False
 
 
