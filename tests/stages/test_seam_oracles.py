@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,16 @@ from PIL import Image
 import camkit
 from camkit.methods import seam
 from camkit.methods.cam import class_maps
+from camkit.methods.infercam import plan
 from camkit.methods.response import network_input, scale_pyramid
 from camkit.models.checkpoint import load_classifier
 from camkit.models.classifier import LoadedClassifier
 from camkit.models.seam import Seam
+from camkit.stages.infercam import settings_of
 from camkit.types import Activation
 from tests.support.oracles import seeded_checkpoint
+
+Oracle = np.lib.npyio.NpzFile
 
 pytestmark = pytest.mark.slow
 MINUTES = pytest.mark.skipif(os.environ.get("CAMKIT_ORACLES") != "all", reason="takes minutes: CAMKIT_ORACLES=all")
@@ -36,9 +40,7 @@ def checkpoints(oracles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         (folder / f"{name}.pth").unlink()
 
 
-def seen(
-    loaded: LoadedClassifier, oracle: np.lib.npyio.NpzFile, scale: float, *, mirrored: bool = False
-) -> torch.Tensor:
+def seen(loaded: LoadedClassifier, oracle: Oracle, scale: float, *, mirrored: bool = False) -> torch.Tensor:
     """The photo as the network sees it: [1, 3, h, w], normalised."""
     image = torch.from_numpy(oracle["image"]).permute(2, 0, 1)[None].float()
     (photo,) = scale_pyramid(image, [scale])
@@ -98,7 +100,7 @@ def test_sc_cams_maps(checkpoints: Path, oracles: Path, scale: float, mirrored: 
     assert_equal(found[0], expected[array], 1e-3)  # of up to 20
 
 
-def photo_of(oracle: np.lib.npyio.NpzFile, folder: Path) -> camkit.Inputs:
+def photo_of(oracle: Oracle, folder: Path) -> camkit.Inputs:
     (folder / "photos").mkdir(exist_ok=True)
     Image.fromarray(oracle["image"]).save(folder / "photos" / "photo.png")
     (folder / "labels.csv").write_text(f"photo,{','.join(map(str, oracle['labels']))}\n")
@@ -120,25 +122,44 @@ def test_maps_of_all_scales(checkpoints: Path, oracles: Path, tmp_path: Path, na
     difference = np.abs(only_record(tmp_path / "maps.h5").values - np.maximum(expected["maps"], 0)).max()
     print(name, difference)
     assert difference <= 1e-4
+    if "prediction_alpha_026" in expected:
+        camkit.mask(tmp_path / "maps.h5", camkit.Output(tmp_path / "masks.h5"), threshold=0.26)
+        masks = only_record(tmp_path / "masks.h5").values
+        assert (masks == expected["prediction_alpha_026"]).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", ["seam", pytest.param("sccam", marks=MINUTES)])
+def test_infercam_over_either_in_one_patch(
+    checkpoints: Path, oracles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What the first of four patches alone covers."""
+    monkeypatch.setattr("camkit.methods.infercam.plan", lambda *arguments: plan(*arguments)[:1])
+    expected = np.load(oracles / f"infercam_{name}.npz")
+    activation = infer_as_published(expected, checkpoints / f"{name}.pth", tmp_path)
+    assert [size_of(patch) for patch in activation.notes["patches"]] == [expected["split1_hw"].tolist()]
+    height, width = activation.size
+    alone = (..., slice(height - expected["split3_hw"][0]), slice(width - expected["split2_hw"][1]))
+    np.testing.assert_allclose(activation.values[alone], expected["infercam_png_maps"][alone], rtol=0, atol=1e-3)
 
 
 @MINUTES
 @pytest.mark.parametrize("name", ["seam", "sccam"])
 def test_infercam_over_either(checkpoints: Path, oracles: Path, tmp_path: Path, name: str) -> None:
-    from camkit.stages.infercam import settings_of
-
     expected = np.load(oracles / f"infercam_{name}.npz")
-    camkit.infercam(
-        photo_of(expected, tmp_path),
-        camkit.Network(checkpoints / f"{name}.pth"),
-        camkit.Output(tmp_path / "maps.h5", dtype="float32"),
-        settings=settings_of("published", {}),
-        size="full",
-    )
-    activation = only_record(tmp_path / "maps.h5")
-    boxes = [patch["box"] for patch in activation.notes["patches"]]
-    sizes = [[bottom - top, right - left] for top, left, bottom, right in boxes]
-    assert sizes == [expected[f"split{n}_hw"].tolist() for n in (1, 2, 3, 4)]
+    activation = infer_as_published(expected, checkpoints / f"{name}.pth", tmp_path)
+    patches = activation.notes["patches"]
+    assert [size_of(patch) for patch in patches] == [expected[f"split{n}_hw"].tolist() for n in (1, 2, 3, 4)]
     difference = np.abs(activation.values - expected["infercam_png_maps"]).max()
-    print(name, [patch["rounds"] for patch in activation.notes["patches"]], difference)
+    print(name, [patch["rounds"] for patch in patches], difference)
     assert difference <= 1e-3
+
+
+def infer_as_published(oracle: Oracle, ckpt: Path, folder: Path) -> Activation:
+    output, settings = camkit.Output(folder / "maps.h5", dtype="float32"), settings_of("published", {})
+    camkit.infercam(photo_of(oracle, folder), camkit.Network(ckpt), output, settings=settings, size="full")
+    return only_record(folder / "maps.h5")
+
+
+def size_of(patch: Mapping[str, list[int]]) -> list[int]:
+    top, left, bottom, right = patch["box"]
+    return [bottom - top, right - left]
