@@ -19,6 +19,8 @@ class Seam(ResNet38):
     The linear layer has no row for the background: SEAM's maps of it come from those of the classes.
     """
 
+    refines_maps = True
+
     def __init__(
         self, num_classes: int, width: int = 64, output_stride: int | None = None, widths: Sequence[int] | None = None
     ) -> None:

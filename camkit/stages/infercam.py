@@ -12,8 +12,7 @@ from camkit.defaults import SCALES
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.cam import grid_multiple
-from camkit.stages.maps import MapMethod, write_maps
+from camkit.stages.maps import MapMethod, grid_multiple, write_maps
 from camkit.stages.network import Network
 from camkit.stages.response import Asked, Response, asked_response
 
@@ -100,7 +99,7 @@ def infercam(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
             lambda loaded: {"response": response, **asdict(settings), **asked.told(loaded)},
             inputs, network, output, runtime, resize=resize, size=size, for_speed=not settings.published,
-            parents=asked.parents, load=asked.load,
+            parents=asked.parents, stores=[prototypes], load=asked.load,
         )  # fmt: skip
 
 

@@ -45,13 +45,13 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
-    from camkit.models.affinity import kind_of
+    from camkit.models.recognise import recognise
     from camkit.models.tensors import read_tensors
 
-    tensors, described_own = read_tensors(path)
-    affinity, own = kind_of(tensors, described_own), described_own or {}
-    described = _describe_classifier(path, own) if affinity is None else _describe_affinity(path, affinity)
-    figures, provenance = _history(own.get("extra"))
+    tensors, own = read_tensors(path)
+    pairs = recognise(tensors, own).pairs
+    described = _describe_classifier(path, own or {}) if pairs is None else _describe_affinity(path, pairs)
+    figures, provenance = _history((own or {}).get("extra"))
     return {
         "paths": [str(path)],
         "kind": "checkpoint",
@@ -65,7 +65,6 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
 def _describe_classifier(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
     from camkit.models.icd import load_icd
-    from camkit.models.seam import Seam
 
     loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
     return {
@@ -74,7 +73,7 @@ def _describe_classifier(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
         "classes": None if loaded.classes is None else list(loaded.classes),
         "parameters": sum(tensor.numel() for tensor in loaded.network.parameters()),
         "output_stride": loaded.output_stride,
-        "refines_maps": isinstance(loaded.network, Seam),
+        "refines_maps": loaded.network.refines_maps,
         "input_size": loaded.input_size,
         "mean": list(loaded.mean),
         "std": list(loaded.std),

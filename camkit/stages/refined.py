@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from camkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from camkit.methods.seam import Refiner
     from camkit.models.classifier import LoadedClassifier
-    from camkit.models.seam import Seam
 
 log = logging.getLogger("camkit")
 
 
-def refiner_of(loaded: LoadedClassifier, refined: bool | None) -> Seam | None:
+def refiner_of(loaded: LoadedClassifier, refined: bool | None) -> Refiner | None:
     """The network, where its maps are to be refined: where it can, unless `refined` is False."""
-    from camkit.models.seam import Seam
-
-    network = loaded.network
-    if isinstance(network, Seam):
-        return network if refined in (None, True) else None
+    if loaded.network.refines_maps:
+        return None if refined is False else cast("Refiner", loaded.network)
     if refined is not None:
         option = "--refined" if refined else "--plain"
         raise UsageError(f"{option} is for checkpoints of SEAM: {loaded.arch} has plain maps only; leave {option} out")
@@ -30,10 +27,8 @@ def refiner_of(loaded: LoadedClassifier, refined: bool | None) -> Seam | None:
 
 def told(loaded: LoadedClassifier, refined: bool | None) -> Mapping[str, bool]:
     """For the provenance, of networks whose maps may be either; and a word to the user."""
-    from camkit.models.seam import Seam
-
     chosen = refiner_of(loaded, refined) is not None
-    if not isinstance(loaded.network, Seam):
+    if not loaded.network.refines_maps:
         return {}
     log.info("maps: %s", "refined, as SEAM's are (--plain: not)" if chosen else "plain, not refined as SEAM's are")
     return {"refined": chosen}
