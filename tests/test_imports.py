@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "models": set(),
     "methods": set(),
 }
-COMMON = {"errors", "types", "defaults", "blocks", "upsample"}
+COMMON = {"errors", "types", "defaults", "settings", "blocks", "upsample"}
 
 
 SUBCOMMANDS = {"refine": [f"refine {method}" for method in get_args(MethodChoice)]}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.recipe import Recipe
 from camkit.stages.judge import BEST_BY, select_to_judge
 from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
@@ -26,7 +27,6 @@ from camkit.stages.training import (
     validation_of,
 )
 from camkit.store.provenance import sha256_file
-from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from camkit.models.classifier import ClassifierNetwork

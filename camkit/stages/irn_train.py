@@ -7,9 +7,9 @@ from pathlib import Path
 from camkit.methods.walk.confident import Confidence
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.upstream import Sources
+from camkit.settings.recipe import Recipe
 from camkit.stages.affinities import RADIUS, train_affinities
 from camkit.stages.training import Start, Trained, TrainingPlace
-from camkit.training.recipe import Recipe
 
 
 def irn_train(

@@ -18,9 +18,9 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
 from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Inputs, Selection, is_hdf5, wants_predicted
+from camkit.settings.recipe import Recipe, check_recipe, preset
 from camkit.stages.judge import judge
 from camkit.store.provenance import sha256_file, stage
-from camkit.training.recipe import Recipe, check_recipe, preset
 
 if TYPE_CHECKING:
     from camkit.models.affinity import PairNetwork

@@ -20,7 +20,7 @@ from camkit.methods.response import network_input, scale_pyramid
 from camkit.models.checkpoint import load_classifier
 from camkit.models.classifier import LoadedClassifier
 from camkit.models.seam import Seam
-from camkit.stages.infercam import settings_of
+from camkit.settings.infercam import settings_of
 from camkit.types import Activation
 from tests.support.oracles import seeded_checkpoint
 
