@@ -54,6 +54,7 @@ def command(
         typer.Option("--iterate/--no-iterate", help="Hide what was found and infer again.", rich_help_panel=INFERENCE),
     ] = True,
     views: Annotated[dict[str, Any], Settings(PRESETS, o.METHOD, of=Views)],
+    refined: o.Refined = None,
     resize: o.Resize = None,
     size: o.MapSize = "4",
     runtime: o.Runtime,
@@ -81,6 +82,7 @@ def command(
         response=response,
         prototypes=prototypes,
         settings=settings_of(preset, {**(FAST if fast else {}), **changes, **once, **views}),
+        refined=refined,
         resize=resize,
         size=size,
     )

@@ -120,6 +120,15 @@ Scales = Annotated[
     typer.Option(metavar="S,S,…", help="Scales whose maps are summed.", rich_help_panel=METHOD),
 ]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Also see every photo mirrored.", rich_help_panel=METHOD)]
+Refined = Annotated[
+    bool | None,
+    typer.Option(
+        "--refined/--plain",
+        help="Of SEAM's checkpoints: maps refined by the network's own layers, or as they are. Default: refined.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
 Prototypes = Annotated[
     Path | None,
     typer.Option(

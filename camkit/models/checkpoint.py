@@ -115,6 +115,7 @@ def load_start(
         return users, model, keep
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     mean, std = _colours(name, state, description)
+    name = zoo.architecture(name).trained_as or name
     head = state.get("head.weight")
     keep = same and head is not None and len(head) == len(classes)
     if not keep:

@@ -28,6 +28,8 @@ def tiny_state_dict(
 def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
     if arch == "resnet38":
         return layouts.resnet38(classes, width)
+    if arch == "resnet38-seam":
+        return layouts.seam(classes, width)
     if arch == "resnet50-irn":
         return layouts.resnet50_irn(classes, width, aliases=False)
     if arch == "vgg16":
