@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, checked_stride, dilate
+from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -26,6 +26,7 @@ class VGGPlan:
     kernel: int = 0  # of fc6: 7 in torchvision's layout, 0 without fc6 and fc7
     hidden: tuple[int, int] = (4096, 4096)  # channels of fc6 and fc7
     bias: bool = True
+    pool: int = 2  # side of the maxima: 3 in DeepLab's, which lie around their position and are never dilated
 
     @property
     def default_stride(self) -> int:
@@ -70,7 +71,7 @@ class VGG16(Network):
                 self._append(inputs, units * plan.width, dilation, plan.batch_norm)
                 inputs = units * plan.width
             if pool is not None:
-                self.trunk.append(nn.MaxPool2d(2) if pool.step == 2 else TopLeftPool(pool.before))
+                self.trunk.append(_pool(plan.pool, pool))
                 dilation = pool.after
         self.fc6: nn.Conv2d | None = None
         if plan.kernel:
@@ -99,6 +100,12 @@ class VGG16(Network):
         if self.fc6 is None:
             return x
         return self.relu(self.fc7(self.relu(self.fc6(x))))
+
+
+def _pool(side: int, stride: Stride) -> nn.Module:
+    if side == 3:
+        return nn.MaxPool2d(3, stride.step, padding=1)
+    return nn.MaxPool2d(2) if stride.step == 2 else TopLeftPool(stride.before)
 
 
 def adapt(state: State) -> State:
