@@ -89,7 +89,10 @@ def load_segmentation(ckpt: Path, *, for_inference: bool = True) -> LoadedSegmen
         raise CheckpointError(
             f"{ckpt}: has the trunk of {stored.trunk} but nothing that segments; camkit segment-train begins from it"
         )
-    network = _empty(stored, segmenter(stored.arch), stored.arch, None, stored.described.get("output_stride"))
+    try:
+        network = _empty(stored, segmenter(stored.arch), stored.arch, None, stored.described.get("output_stride"))
+    except UsageError as error:
+        raise CheckpointError(f"{ckpt}: records what no {stored.arch} has; is the file damaged? {error}") from error
     wanted = _wanted(stored, network)
     network.load_state_dict(fitted(ckpt, stored.arch, wanted, network.state_dict()), assign=True)
     _take_description(network, stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from camkit.models.state import State
 DROP_PATH = 0.3
 """While it learns, this share of the photos goes without the last block; the others' share grows up to it."""
 
+CHANNELS_OF_HEAD = 32
+"""As published."""
+
 FAR = -100.0
 """Added to the attention between positions that only the shift brought into one window."""
 
@@ -23,7 +27,9 @@ SIZES: Mapping[str, tuple[int, tuple[int, ...]]] = {
     "swin-s": (96, (2, 2, 18, 2)),
     "swin-b": (128, (2, 2, 18, 2)),
 }
-"""Channels of the first stage as published, and blocks of each: narrower ones have the name of their depth."""
+"""Channels of the first stage as published, and blocks of each; a narrower one is known by its depth and heads."""
+
+BLOCK = re.compile(r"layers\.(\d{1,3})\.blocks\.(\d+)\.")
 
 QUADRANTS = ((0, 0), (1, 0), (0, 1), (1, 1))
 """Row and column of the four neighbours that merging puts side by side."""
@@ -41,18 +47,24 @@ class SwinPlan:
 
 def read_plan(shapes: Shapes) -> SwinPlan:
     """Shapes without `backbone.`."""
-    stages = sorted({int(key.split(".")[1]) for key in shapes if key.startswith("layers.")})
-    blocks = {tuple(key.split(".")[1:4:2]) for key in shapes if key.startswith("layers.") and ".blocks." in key}
-    tables = [shapes[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in stages]
+    depths = depths_of(shapes)
+    tables = [shapes[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(len(depths))]
     width, _, patch, _ = shapes["patch_embed.proj.weight"]
     return SwinPlan(
         width=width,
-        depths=tuple(sum(block[0] == str(stage) for block in blocks) for stage in stages),
+        depths=depths,
         heads=tuple(table[1] for table in tables),
-        hidden=tuple(shapes[f"layers.{stage}.blocks.0.mlp.fc1.weight"][0] for stage in stages),
+        hidden=tuple(shapes[f"layers.{stage}.blocks.0.mlp.fc1.weight"][0] for stage in range(len(depths))),
         patch=patch,
         window=(round(tables[0][0] ** 0.5) + 1) // 2,
     )
+
+
+def depths_of(shapes: Shapes) -> tuple[int, ...]:
+    """Blocks of each stage."""
+    blocks = {match.groups() for key in shapes if (match := BLOCK.match(key))}
+    stages = sorted({stage for stage, _ in blocks}, key=int)
+    return tuple(sum(stage == other for other, _ in blocks) for stage in stages)
 
 
 class WindowAttention(nn.Module):
@@ -204,11 +216,10 @@ class Swin(nn.Module):
 
 
 def fits(name: str, shapes: Shapes) -> bool:
-    """Shapes without `backbone.`. S and B have one depth: they are told apart by their heads' number."""
-    if "patch_embed.proj.weight" not in shapes or "layers.0.blocks.0.mlp.fc1.weight" not in shapes:
-        return False
-    plan, (width, depths) = read_plan(shapes), SIZES[name]
-    return plan.depths == depths and (plan.width == width or plan.heads[0] == width // 32)
+    """Shapes without `backbone.`. S and B have one depth: they are told apart by the heads of their first stage."""
+    width, depths = SIZES[name]
+    table = shapes.get("layers.0.blocks.0.attn.relative_position_bias_table", ())
+    return depths_of(shapes) == depths and table[1:] == (width // CHANNELS_OF_HEAD,)
 
 
 def from_mmsegmentation(state: State) -> State:
@@ -232,5 +243,7 @@ def from_mmsegmentation(state: State) -> State:
 def _reordered(weights: Tensor) -> Tensor:
     """[…, 4 · C]: channel by channel → quadrant by quadrant."""
     channels = weights.shape[-1] // 4
+    if 4 * channels != weights.shape[-1]:
+        return weights  # no merging's: it will be said when the shapes are checked
     by_channel = weights.reshape(*weights.shape[:-1], channels, 4)
     return by_channel[..., [0, 2, 1, 3]].transpose(-1, -2).reshape(weights.shape)
