@@ -19,7 +19,6 @@ from camkit.models.checkpoint import (
     optional_size,
     packaged,
     save_state,
-    shapes_of,
 )
 from camkit.models.classifier import fold_batch_norms
 from camkit.models.segmentation.network import SegmentationNetwork, draw_weights
@@ -30,7 +29,7 @@ from camkit.models.segmentation.table import (
     find_trunk,
     segmenter,
 )
-from camkit.models.state import State, examples, fitted
+from camkit.models.state import State, examples, fitted, shapes_of
 from camkit.models.tensors import read_tensors
 
 KIND = "segmentation"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from torch import Tensor, nn
 
-from camkit.models.classifier import Shapes
-from camkit.models.resnet import ResNet, read_plan
+from camkit.models import zoo
+from camkit.models.classifier import ClassifierNetwork, Shapes
+from camkit.models.segmentation.backbone import bare
 from camkit.models.segmentation.layers import PyramidPooling, conv_norm
 from camkit.models.segmentation.network import Part, SegmentationNetwork
 from camkit.models.state import State
 
 CAFFE = "-caffe"
-"""Ends the names of trunks that were converted from Caffe; see ResNetPlan."""
+"""Ends the names of trunks that were converted from Caffe: they stride, dilate and pool otherwise, and read BGR."""
+
+OUTPUT_STRIDE = 8
 
 CAFFE_MEAN = (122.675 / 255, 116.669 / 255, 104.008 / 255)
 CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
@@ -31,8 +33,9 @@ LATER = re.compile(r"layer([2-5])\.block(\d+)\.(\w+)\.(conv|bn)\.(\w+)")
 class DeepLabV2(SegmentationNetwork):
     """Trained by its program on three scales and their maximum, with labels brought down to each grid."""
 
+    backbone: ClassifierNetwork
     scores = ("aspp",)
-    output_stride = 8
+    output_stride = OUTPUT_STRIDE
     coarse_labels = True
     pyramid = (0.5, 0.75)
     frozen_norms = True
@@ -40,9 +43,8 @@ class DeepLabV2(SegmentationNetwork):
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None) -> None:
         super().__init__(trunk)
-        self.backbone = residual_backbone(trunk, shapes)
+        self.backbone, inputs = residual_backbone(trunk, shapes)
         outputs = outputs or shapes["aspp.c0.weight"][0]
-        inputs = last_channels(self.backbone)
         self.aspp = nn.ModuleDict(
             {f"c{n}": nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate) for n, rate in enumerate(RATES_V2)}
         )
@@ -54,7 +56,7 @@ class DeepLabV2(SegmentationNetwork):
         return self.trunk.endswith(CAFFE)
 
     def logits(self, x: Tensor) -> Tensor:
-        x = self.backbone.features(x.flip(1) if self.bgr else x)  # type: ignore[operator] # a ResNet's
+        x = self.backbone.features(x.flip(1) if self.bgr else x)
         first, *others = (convolution(x) for convolution in self.aspp.values())
         return sum(others, start=first)
 
@@ -67,16 +69,16 @@ class DeepLabV2(SegmentationNetwork):
 class DeepLabV3(SegmentationNetwork):
     """torchvision's, without a decoder; an auxiliary head reads the last stage but one."""
 
+    backbone: ClassifierNetwork
     scores = ("classifier.4", "aux_classifier.4")
-    output_stride = 8
+    output_stride = OUTPUT_STRIDE
     parts = (Part(r"^aux_classifier\.", 10),)  # as in torchvision's reference training
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None) -> None:
         super().__init__(trunk)
-        self.backbone = residual_backbone(trunk, shapes)
+        self.backbone, inputs = residual_backbone(trunk, shapes)
         begun = "classifier.4.weight" not in shapes
         outputs = outputs or shapes["classifier.4.weight"][0]
-        inputs = last_channels(self.backbone)
         channels = WIDTH_V3 if begun else shapes["classifier.1.weight"][0]
         self.classifier = nn.Sequential(
             PyramidPooling(inputs, channels, RATES_V3, dropout=0.5),
@@ -92,28 +94,21 @@ class DeepLabV3(SegmentationNetwork):
             self.weights = (1.0, 0.5)
 
     def logits(self, x: Tensor) -> Tensor:
-        return self.classifier(self.backbone.features(x))  # type: ignore[operator] # a ResNet's
+        return self.classifier(self.backbone.features(x))
 
     def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.aux_classifier is None:
             return super().outputs(x)
-        levels = self.backbone.levels(x)  # type: ignore[operator]
+        levels = self.backbone.levels(x)
         return self.classifier(levels[-1]), self.aux_classifier(levels[-2])
 
 
-def residual_backbone(trunk: str, shapes: Shapes) -> ResNet:
-    """Without a classifier, at stride 8; shapes: of `backbone.…`."""
-    inside = {key.removeprefix("backbone."): shape for key, shape in shapes.items() if key.startswith("backbone.")}
-    plan = read_plan({**inside, "head.weight": (1, 1)}, last_stride=2)
-    network = ResNet(replace(plan, caffe=trunk.endswith(CAFFE)), output_stride=8)
-    del network.head
-    return network
-
-
-def last_channels(backbone: nn.Module) -> int:
-    """Of the last convolution's output, in the order in which they were made; shortcuts aside."""
-    named = [(name, m) for name, m in backbone.named_modules() if isinstance(m, nn.Conv2d) and "downsample" not in name]
-    return named[-1][1].out_channels
+def residual_backbone(trunk: str, shapes: Shapes) -> tuple[ClassifierNetwork, int]:
+    """At stride 8, and the channels of its features."""
+    known = zoo.architecture(trunk.removesuffix(CAFFE))
+    if trunk.endswith(CAFFE):
+        return bare(known.deeplab, shapes)
+    return bare(lambda inside: known.from_shapes(inside, OUTPUT_STRIDE), shapes)
 
 
 def from_caffe(state: State) -> State:

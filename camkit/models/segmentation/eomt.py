@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.models.classifier import Shapes
+from camkit.models.segmentation.backbone import backbone_shapes
 from camkit.models.segmentation.layers import resized
 from camkit.models.segmentation.network import SegmentationNetwork
 from camkit.models.segmentation.vit import EPSILON, ViT, as_grid, read_plan
@@ -53,8 +54,7 @@ class EoMT(SegmentationNetwork):
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None) -> None:
         super().__init__(trunk)
-        inside = {key.removeprefix("backbone."): shape for key, shape in shapes.items() if key.startswith("backbone.")}
-        self.backbone = ViT(read_plan(inside))
+        self.backbone = ViT(read_plan(backbone_shapes(shapes)))
         width = self.backbone.plan.width
         self.q = nn.Embedding(shapes["q.weight"][0], width)
         self.class_head = nn.Linear(width, shapes["class_head.weight"][0])

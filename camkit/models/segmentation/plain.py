@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from camkit.models.classifier import Shapes
-from camkit.models.resnet38 import ResNet38
+from camkit.models import zoo
+from camkit.models.classifier import ClassifierNetwork, Shapes
+from camkit.models.segmentation.backbone import bare
 from camkit.models.segmentation.network import Part, SegmentationNetwork
 from camkit.models.state import State, rename
-from camkit.models.vgg import VGG16, VGGPlan
 
 LARGE_FIELD = (12,)
 ASPP = (6, 12, 18, 24)
-UNITS_OF_HIDDEN = 16  # channels of fc6 and fc7, in units of the first convolution's
-
 # own key → published key
 NAMES = {"branches.0.fc6.": "classifier.1.", "branches.0.fc7.": "classifier.3.", "branches.0.fc8.": "classifier.6."}
 ASPP_NAMES = {
@@ -49,25 +47,24 @@ class DeepLabVGG(SegmentationNetwork):
     all layers learn alike there. The other is ICD's, which has the four branches too.
     """
 
+    backbone: ClassifierNetwork
     output_stride = 8
     corners = True
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None, *, rates: tuple[int, ...]) -> None:
         super().__init__(trunk)
-        width = shapes["backbone.trunk.0.weight"][0]
-        self.backbone = VGG16(VGGPlan(1, width, pool=3), output_stride=8)
-        del self.backbone.head
+        self.backbone, inputs = bare(zoo.architecture(trunk).deeplab, shapes)
         begun = "branches.0.fc6.weight" not in shapes
-        hidden = UNITS_OF_HIDDEN * width if begun else shapes["branches.0.fc6.weight"][0]
+        hidden = 2 * inputs if begun else shapes["branches.0.fc6.weight"][0]
         outputs = outputs or shapes["branches.0.fc8.weight"][0]
         self.pool = nn.Sequential(nn.MaxPool2d(3, 1, padding=1), nn.AvgPool2d(3, 1, padding=1))
         drops = (0.0, 0.5) if rates == LARGE_FIELD else (0.5, 0.5)
-        self.branches = nn.ModuleList(Branch(8 * width, hidden, outputs, rate, drops) for rate in rates)
+        self.branches = nn.ModuleList(Branch(inputs, hidden, outputs, rate, drops) for rate in rates)
         self.scores = tuple(f"branches.{number}.fc8" for number in range(len(rates)))
         self.parts = () if rates == LARGE_FIELD else (Part(r"\.fc8\.", 10),)
 
     def logits(self, x: Tensor) -> Tensor:
-        x = self.pool(self.backbone.features(x))  # type: ignore[operator] # a VGG16's
+        x = self.pool(self.backbone.features(x))
         first, *others = (branch(x) for branch in self.branches)
         return sum(others, start=first)
 
@@ -79,6 +76,7 @@ class DeepLabVGG(SegmentationNetwork):
 class ResNet38Segmentation(SegmentationNetwork):
     """ResNet38 with two dilated convolutions behind it."""
 
+    backbone: ClassifierNetwork
     scores = ("fc8_seg_conv2",)
     output_stride = 8
     frozen_norms = True
@@ -86,19 +84,16 @@ class ResNet38Segmentation(SegmentationNetwork):
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None) -> None:
         super().__init__(trunk)
-        width = shapes["backbone.conv1a.weight"][0]
-        self.backbone = ResNet38(1, width)
-        del self.backbone.head
+        self.backbone, inputs = bare(lambda inside: zoo.architecture(trunk).from_shapes(inside, None), shapes)
         begun = "fc8_seg_conv1.weight" not in shapes
-        middle = 8 * width if begun else shapes["fc8_seg_conv1.weight"][0]
+        middle = inputs // 8 if begun else shapes["fc8_seg_conv1.weight"][0]
         outputs = outputs or shapes["fc8_seg_conv2.weight"][0]
-        self.fc8_seg_conv1 = nn.Conv2d(64 * width, middle, 3, padding=12, dilation=12)
+        self.fc8_seg_conv1 = nn.Conv2d(inputs, middle, 3, padding=12, dilation=12)
         self.fc8_seg_conv2 = nn.Conv2d(middle, outputs, 3, padding=12, dilation=12)
         self.relu = nn.ReLU()
 
     def logits(self, x: Tensor) -> Tensor:
-        features = self.backbone.features(x)  # type: ignore[operator] # a ResNet38's
-        return self.fc8_seg_conv2(self.relu(self.fc8_seg_conv1(features)))
+        return self.fc8_seg_conv2(self.relu(self.fc8_seg_conv1(self.backbone.features(x))))
 
     def published_state(self) -> State:
         return rename(super().published_state(), {"backbone.": ""})

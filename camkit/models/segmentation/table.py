@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from camkit.errors import UsageError
-from camkit.models import resnet, zoo
-from camkit.models.checkpoint import find_network, shapes_of
+from camkit.models import zoo
 from camkit.models.classifier import Shapes
 from camkit.models.segmentation import deeplab, plain, swin, vit
+from camkit.models.segmentation.backbone import backbone_shapes
 from camkit.models.segmentation.deeplab import CAFFE, DeepLabV2, DeepLabV3
 from camkit.models.segmentation.eomt import EoMT, from_eomt
 from camkit.models.segmentation.light import Light
 from camkit.models.segmentation.network import SegmentationNetwork
 from camkit.models.segmentation.plain import ASPP, LARGE_FIELD, DeepLabVGG, ResNet38Segmentation
 from camkit.models.segmentation.upernet import UPerNet
-from camkit.models.state import State, without_wrappers
+from camkit.models.state import State, shapes_of, without_wrappers
 
 Adapt = Callable[[State], State]
 
@@ -67,21 +67,14 @@ class Segmenter:
         return next((state for state in adapted if state is not None and self.fits(shapes_of(state))), None)
 
 
-def backbone_shapes(shapes: Shapes) -> Shapes:
-    front = "backbone."
-    return {key.removeprefix(front): shape for key, shape in shapes.items() if key.startswith(front)}
-
-
-def _has_depth(counts: tuple[int, ...], shapes: Shapes) -> bool:
-    inside = backbone_shapes(shapes)
-    return "layer1.0.conv3.weight" in inside and resnet.count_blocks(inside) == counts
+def _has_trunk(trunk: str, shapes: Shapes) -> bool:
+    return zoo.architecture(trunk).fits(backbone_shapes(shapes))
 
 
 def _is_large_field(shapes: Shapes) -> bool:
     return len(shapes["branches.0.fc8.weight"]) == 4
 
 
-COUNTS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 COCO = Layout(("layer1.conv1.conv.weight", "layer2.block1.reduce.conv.weight"), deeplab.from_caffe)
 """A Caffe trunk, whatever is above it."""
 
@@ -92,12 +85,12 @@ def _deeplabv2(trunk: str) -> Segmenter:
         Layout(("Scale.conv1.weight", "Scale.layer5.conv2d_list.0.weight"), deeplab.from_scale),
     )
     caffe = f"{trunk}{CAFFE}"
-    return Segmenter(DeepLabV2, layouts, partial(_has_depth, COUNTS[trunk]), caffe, (caffe, trunk))
+    return Segmenter(DeepLabV2, layouts, partial(_has_trunk, trunk), caffe, (caffe, trunk))
 
 
 def _deeplabv3(trunk: str) -> Segmenter:
     layouts = (Layout(("backbone.conv1.weight", "classifier.0.convs.0.0.weight")),)
-    return Segmenter(DeepLabV3, layouts, partial(_has_depth, COUNTS[trunk]), trunk, (trunk,))
+    return Segmenter(DeepLabV3, layouts, partial(_has_trunk, trunk), trunk, (trunk,))
 
 
 def _upernet(trunk: str) -> Segmenter:
@@ -164,11 +157,12 @@ def find_trunk(tensors: State) -> tuple[str, State] | None:
     """The trunk among the tensors, and these under keys that start with `backbone.` if they are its own."""
     state = COCO.under_own_keys(tensors)
     if state is not None:
-        name = next((name for name, counts in COUNTS.items() if _has_depth(counts, shapes_of(state))), None)
+        possible = (name for name, known in zoo.ARCHITECTURES.items() if known.deeplab is not None)
+        name = next((name for name in possible if _has_trunk(name, shapes_of(state))), None)
         return None if name is None else (f"{name}{CAFFE}", state)
     for name, layout in TRANSFORMERS.items():
         state = layout.under_own_keys(tensors)
         if state is not None and (name == "vit" or swin.fits(name, shapes_of(state))):
             return name, {f"backbone.{key}": value for key, value in state.items()}
-    found = find_network(tensors)
+    found = zoo.find_trunk(tensors)
     return None if found is None else (found[0], {f"backbone.{key}": value for key, value in found[1].items()})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.models.classifier import Shapes
+from camkit.models.segmentation.backbone import backbone_shapes
 from camkit.models.segmentation.layers import PooledNorm, resized
 from camkit.models.segmentation.network import Part, SegmentationNetwork
 from camkit.models.segmentation.swin import Swin, read_plan
@@ -76,8 +77,7 @@ class UPerNet(SegmentationNetwork):
 
     def __init__(self, trunk: str, shapes: Shapes, outputs: int | None = None) -> None:
         super().__init__(trunk)
-        inside = {key.removeprefix("backbone."): shape for key, shape in shapes.items() if key.startswith("backbone.")}
-        self.backbone = Swin(read_plan(inside))
+        self.backbone = Swin(read_plan(backbone_shapes(shapes)))
         inputs = self.backbone.channels
         begun = "decode_head.conv_seg.weight" not in shapes
         channels = WIDTH if begun else shapes["decode_head.conv_seg.weight"][1]
