@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width, in this order, in pixels."""
 
+Box = tuple[int, int, int, int]
+"""top, left, bottom, right in pixels, the last two exclusive."""
+
 
 Resolution = int | Literal["full"]
 """Of maps: one value for so many pixels each way, or for every pixel."""

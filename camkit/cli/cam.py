@@ -10,6 +10,7 @@ def command(
     output: o.Output,
     resize: o.Resize,
     pyramid: o.Pyramid,
+    refined: o.Refined = None,
     size: o.Size,
     runtime: o.Runtime,
 ) -> None:
@@ -24,4 +25,5 @@ def command(
     from camkit.cli.console import close_with
     from camkit.stages.cam import cam
 
-    close_with(cam(inputs, network, output, runtime, resize=resize, size=size, **pyramid), output.out)
+    summary = cam(inputs, network, output, runtime, refined=refined, resize=resize, size=size, **pyramid)
+    close_with(summary, output.out)

@@ -28,6 +28,7 @@ def command(
     changes: Annotated[dict[str, Any], Settings(PRESETS, INFERENCE, of=Inference)],
     iterate: Annotated[bool, INFERENCE("Hide what was found and infer again.", "--iterate/--no-iterate")] = True,
     views: Annotated[dict[str, Any], Settings(PRESETS, o.METHOD, of=Views, told=SUMMED)],
+    refined: o.Refined = None,
     resize: o.Resize,
     size: o.Size,
     runtime: o.Runtime,
@@ -49,7 +50,7 @@ def command(
     once = {} if iterate else {"rounds": 1}
     settings = settings_of(preset, {**(FAST if fast else {}), **changes, **once, **views})
     summary = infercam(
-        inputs, network, output, runtime,
-        settings=settings, response=response, prototypes=prototypes, resize=resize, size=size,
+        inputs, network, output, runtime, settings=settings, response=response, prototypes=prototypes,
+        refined=refined, resize=resize, size=size,
     )  # fmt: skip
     close_with(summary, output.out)

@@ -63,6 +63,13 @@ OutputStride = Annotated[
         metavar="8|16|32",
     ),
 ]
+Refined = Annotated[
+    bool | None,
+    METHOD(
+        "Of SEAM's checkpoints: maps refined by the network's own layers, or as they are. Default: refined.",
+        "--refined/--plain",
+    ),
+]
 
 Out = Annotated[Path | None, OUTPUT("Store to write; - or a pipe: standard output.", "--out", "-o", metavar="FILE|-")]
 Overwrite = Annotated[bool, OUTPUT("Replace the output of another run.", "--overwrite")]
@@ -146,9 +153,9 @@ def network(ckpt: Ckpt, arch: Arch = None, model: Model = None, output_stride: O
     return Network(ckpt, arch, model, output_stride)
 
 
-def own_network(ckpt: Ckpt, output_stride: OutputStride = None) -> Network:
-    """Of a checkpoint that says what it is."""
-    return network(ckpt, output_stride=output_stride)
+def own_network(ckpt: Ckpt, model: Model = None, output_stride: OutputStride = None) -> Network:
+    """Of a checkpoint that says what its architecture is."""
+    return network(ckpt, model=model, output_stride=output_stride)
 
 
 def store(out: Out = None, overwrite: Overwrite = False) -> Output:

@@ -17,7 +17,7 @@ MERGING = Panel("Merging")
 RESIZE = {
     "resize": f"Longer side of a photo as it is cut up, and seen by --ckpt. Default: native up to {LARGEST_SIDE} px."
 }
-WORKERS = {"workers": "Processes that cut up photos; 0: none but this one. Default: one per core."}
+WORKERS = {"workers": "Photos that are cut up at once; 0: one after the other. Default: one per core."}
 
 
 def merging(

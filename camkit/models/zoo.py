@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import resnet, resnet38, toy, vgg
-from camkit.models.classifier import ClassifierNetwork, Shapes
+from camkit.models import efficientnet, resnet, resnet38, seam, toy, vgg
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes
 from camkit.models.state import State, shapes_of, without_wrappers
 from camkit.types import AffinityKind
 
@@ -35,10 +37,13 @@ class Architecture:
     from_shapes      a network for the shapes of a checkpoint, at an output stride (None: the usual one), not yet filled
     from_scratch     a network for so many classes, as wide as is asked, at an output stride
     width            channels of the first convolution as published
+    imagenet         mean and deviation of the photos that its published ImageNet classifier has learned from
     evident          tells it from relatives of the same shapes, where nobody says which it is; asked of the first alone
     published_pairs  what networks of pairs have been published on this trunk: such checkpoints are read too
     pairs_on         the architecture that networks of pairs take such a trunk for, where it is another: IRN's program
                      lets the last stage of a resnet50 keep the resolution, without dilation
+    trained_as       the architecture that a training goes on with, where camkit has no training for this one
+    deeplab          as `from_shapes`, as DeepLab's Caffe programs build the trunk, at stride 8; None: they have no such
     """
 
     network: type[ClassifierNetwork]
@@ -49,9 +54,12 @@ class Architecture:
     from_shapes: Callable[[Shapes, int | None], ClassifierNetwork]
     from_scratch: Callable[[int, int, int | None], ClassifierNetwork]
     width: int = 64
+    imagenet: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)
     evident: Callable[[Shapes], bool] = lambda shapes: True
     published_pairs: tuple[AffinityKind, ...] = ()
     pairs_on: Mapping[AffinityKind, str] = field(default_factory=dict)
+    trained_as: str | None = None
+    deeplab: Callable[[Shapes], ClassifierNetwork] | None = None
 
     def under_own_keys(self, tensors: State) -> State | None:
         """None: tensors of another family."""
@@ -78,11 +86,31 @@ def _resnet(counts: tuple[int, ...], *, bottleneck: bool, last_stride: int = 2, 
     )  # fmt: skip
 
 
+def _efficientnet(size: efficientnet.Size) -> Architecture:
+    return Architecture(
+        efficientnet.EfficientNetLite,
+        "_blocks.0._depthwise_conv.weight",
+        ("_fc",),
+        efficientnet.adapt,
+        partial(efficientnet.fits, size),
+        partial(efficientnet.from_shapes, size),
+        partial(efficientnet.EfficientNetLite, size),
+        width=efficientnet.WIDTH,
+        imagenet=(efficientnet.MEAN, efficientnet.STD),
+    )
+
+
+RESNET38 = Architecture(
+    resnet38.ResNet38, "b2.conv_branch2a.weight", resnet38.HEADS, resnet38.adapt, resnet38.fits, resnet38.from_shapes,
+    resnet38.ResNet38, published_pairs=("affinitynet",),
+)  # fmt: skip
+
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "resnet38": Architecture(
-        resnet38.ResNet38, "b2.conv_branch2a.weight", ("fc8",), resnet38.adapt, resnet38.fits, resnet38.from_shapes,
-        resnet38.ResNet38, published_pairs=("affinitynet",),
+    "resnet38-seam": replace(
+        RESNET38, network=seam.Seam, fits=seam.fits, from_shapes=seam.from_shapes, from_scratch=seam.Seam,
+        trained_as="resnet38", published_pairs=(),
     ),
+    "resnet38": RESNET38,
     "resnet50-irn": _resnet(
         (3, 4, 6, 3), bottleneck=True, last_stride=1, evident=resnet.is_irn, published_pairs=("affinitynet", "irn"),
     ),
@@ -90,11 +118,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet34": _resnet((3, 4, 6, 3), bottleneck=False),
     "resnet50": _resnet(
         (3, 4, 6, 3), bottleneck=True, published_pairs=("affinitynet", "irn"), pairs_on={"irn": "resnet50-irn"},
+        deeplab=resnet.for_deeplab,
     ),
-    "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
+    "resnet101": _resnet((3, 4, 23, 3), bottleneck=True, deeplab=resnet.for_deeplab),
     "vgg16": Architecture(
         vgg.VGG16, "features.28.weight", vgg.HEADS, vgg.adapt, vgg.fits, vgg.from_shapes, vgg.for_maps,
+        deeplab=vgg.for_deeplab,
     ),
+    **{name: _efficientnet(size) for name, size in efficientnet.SIZES.items()},
     "toy": Architecture(
         toy.ToyNet, "block4.conv2.weight", ("head",), toy.adapt, toy.fits, toy.from_shapes, toy.ToyNet, width=toy.WIDTH,
     ),
@@ -116,6 +147,8 @@ def build(
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.groups > 1:  # of which torch takes no notice
+                module.weight.data.mul_(math.sqrt(module.groups))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return network

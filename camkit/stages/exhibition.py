@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,13 +151,14 @@ def first_ids(show: Exhibition, ids: Sequence[str], limit: int | None) -> Sequen
 def draw_all(
     show: Exhibition,
     ids: Sequence[str],
-    draw: Callable[[Request | Failure, Look], Drawn | Failure],
+    draw: Callable[[Request, Look], Drawn],
     failures: dict[str, str],
     *,
     description: str = "show",
 ) -> Iterator[Drawn]:
     """What `draw` makes of each image, in order; images that fail are told and added to `failures`."""
-    results = load_ahead(_requests(show, ids), lambda request: draw(request, show.look), workers=show.view.workers)
+    attempt = partial(_attempt, draw, look=show.look)
+    results = load_ahead(_requests(show, ids), attempt, workers=show.view.workers)
     with show_progress(description, len(ids)) as progress:
         for result in results:
             progress.advance()
@@ -165,6 +167,15 @@ def draw_all(
             elif result.id not in failures:
                 log.warning("%s: %s", result.id, result.error)
                 failures[result.id] = str(result.error)
+
+
+def _attempt(draw: Callable[[Request, Look], Drawn], request: Request | Failure, *, look: Look) -> Drawn | Failure:
+    if isinstance(request, Failure):
+        return request
+    try:
+        return draw(request, look)
+    except CamkitError as error:
+        return Failure(request.id, error)
 
 
 def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failure]:

@@ -29,6 +29,7 @@ def infercam(
     settings: InferCamSettings = PRESETS["paper"],
     response: Response = "cam",
     prototypes: Path | str | None = None,
+    refined: bool | None = None,
     resize: LongerSide | None = None,
     size: Resolution = MAP_STRIDE,
 ) -> Summary:
@@ -36,16 +37,17 @@ def infercam(
 
     response    whose maps of the patches are united: cam, lpcam, dcsm or icd
     prototypes  for lpcam: their store
+    refined     for cam: by the network's own layers, as SEAM's are; None: where it has them
     resize      longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
     size        resolution of the maps: a stride in pixels, or "full"
     """
-    with asked_response(response, prototypes) as asked:
+    with asked_response(response, prototypes, refined) as asked:
         # A pixel on the other side of the threshold changes all rounds to come: the last digit matters.
         return write_maps(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
-            {"response": response, **asdict(settings)}, inputs, network, output, runtime,
-            resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
-            stores=[prototypes], load=asked.load,
+            lambda loaded: {"response": response, **asdict(settings), **asked.told(loaded)},
+            inputs, network, output, runtime, resize=resize, size=size, for_speed=not settings.published,
+            parents=asked.parents, stores=[prototypes], load=asked.load,
         )  # fmt: skip
 
 
