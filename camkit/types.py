@@ -30,6 +30,8 @@ OnError = Literal["skip", "stop"]
 Dtype = Literal["float16", "float32", "uint8"]
 """In which maps are kept."""
 
+ProbsDtype = Literal["float16", "float32"]
+
 Format = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
 """In which other programs keep maps and masks."""
 

@@ -10,7 +10,6 @@ from camkit.types import Resolution
 ENERGIES = Panel("Unary energies (defaults: the preset's)")
 KERNELS = Panel("Kernels (defaults: the preset's)")
 ENERGIES_OF = ", ".join(f"{name} {settings.unary}" for name, settings in PRESETS.items())
-PROBS = {"dtype": "Number type of the probabilities. Default: float16."}
 SIZE = {
     "size": "Resolution of the probabilities: full (default: edges are what a CRF is for), or one value per N pixels."
 }
@@ -28,7 +27,7 @@ def command(
         dict[str, Any], Settings({name: settings.parameters for name, settings in PRESETS.items()}, KERNELS)
     ],
     scale: Annotated[dict[str, Any], Settings({"meant": Scale()}, KERNELS)],
-    output: Annotated[Any, Group(o.output_of_some, PROBS)],
+    output: o.OutputOfProbs,
     masks: o.Masks = False,
     size: Annotated[Resolution | None, Group(o.size_of_some, SIZE)],
     engine: Annotated[

@@ -81,7 +81,7 @@ def of_one(
     curve: Annotated[Path | None, o.OUTPUT("Of maps: draw the figures over the threshold.", metavar="PNG")] = None,
     csv: Annotated[bool, o.OUTPUT("The table per class as CSV on standard output.", "--csv")] = False,
     min_miou: Annotated[
-        float | None, GATES("Exit with 1 if mIoU is below (43.5, or 0.435).", metavar="MIOU", low=0, high=100)
+        float | None, GATES("Exit with 1 if mIoU is below (43.5, or 0.435).", metavar="MIOU", low=0.0, high=100.0)
     ] = None,
     max_drop: Annotated[
         str | None,

@@ -22,7 +22,7 @@ def command(
     format: Annotated[Format, o.OUTPUT("What is to read the files.")],
     threshold: Annotated[
         float | None,
-        o.METHOD(f"Of maps that become masks: as of camkit mask. Default: {MASK_THRESHOLD:g}.", low=0, high=1),
+        o.METHOD(f"Of maps that become masks: as of camkit mask. Default: {MASK_THRESHOLD:g}.", low=0.0, high=1.0),
     ] = None,
     images: Annotated[
         Path | None,

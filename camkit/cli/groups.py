@@ -84,8 +84,8 @@ class Settings:
         option = typer.Option(
             *(about.flags or (flag_of(name, about),)),
             help=help_of(name, about, self.presets) or None,
-            min=about.low if bounded and about.low > -inf else None,
-            max=about.high if bounded and about.high < inf else None,
+            min=kind(about.low) if bounded and about.low > -inf else None,
+            max=kind(about.high) if bounded and about.high < inf else None,
             metavar=about.metavar,
             rich_help_panel=str(self.panel),
         )

@@ -14,7 +14,7 @@ def command(
     rule: Annotated[
         Rule | None,
         o.METHOD(
-            "threshold of maps; icd of signed scores: foreground above 0, background where all are below, what == "
+            "threshold of maps; icd of signed scores: foreground above 0, background where all are below, what is "
             "neither undecided. Default: the one that fits the store."
         ),
     ] = None,
@@ -23,8 +23,8 @@ def command(
         o.METHOD(
             "Of maps: a pixel belongs to the class with the largest map where that is above, else to background. "
             f"camkit evaluate finds the best one where there is ground truth. Default: {MASK_THRESHOLD:g}.",
-            low=0,
-            high=1,
+            low=0.0,
+            high=1.0,
         ),
     ] = None,
     cams: Annotated[

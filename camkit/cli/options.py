@@ -49,7 +49,7 @@ Limit = Annotated[int | None, IMAGES("Only the first N images.", metavar="N")]
 Share = Annotated[str | None, IMAGES("Only the I-th of N shares (counted from 0 or from 1).", metavar="I/N")]
 ScoreThreshold = Annotated[
     float,
-    IMAGES("Without labels: classes scoring above are taken as present; at least the best one is.", low=0, high=1),
+    IMAGES("Without labels: classes scoring above are taken as present; at least the best one is.", low=0.0, high=1.0),
 ]
 Photos = Annotated[Path | None, IMAGES("Where the photos are. Default: where those of the store were.")]
 
@@ -74,6 +74,9 @@ Refined = Annotated[
 Out = Annotated[Path | None, OUTPUT("Store to write; - or a pipe: standard output.", "--out", "-o", metavar="FILE|-")]
 Overwrite = Annotated[bool, OUTPUT("Replace the output of another run.", "--overwrite")]
 Dtype = Annotated[types.Dtype, OUTPUT("Number type of the maps.")]
+DtypeOfProbs = Annotated[
+    types.ProbsDtype | None, OUTPUT("Number type of the probabilities. Default: float16.", "--dtype")
+]
 DtypeOfSome = Annotated[types.Dtype | None, OUTPUT("Number type of maps and probabilities. Default: float16.")]
 Masks = Annotated[bool, OUTPUT("Write masks instead of probabilities.", "--masks")]
 Json = Annotated[bool, OUTPUT("Results as JSON on standard output.", "--json")]
@@ -177,6 +180,12 @@ def output_of_some(out: Out = None, dtype: DtypeOfSome = None, overwrite: Overwr
     return Output(out, overwrite, dtype)
 
 
+def output_of_probs(out: Out = None, dtype: DtypeOfProbs = None, overwrite: Overwrite = False) -> Output:
+    from camkit.pipeline.output import Output
+
+    return Output(out, overwrite, dtype)
+
+
 def runtime(
     device: Device = "auto",
     precision: Precision = "auto",
@@ -204,9 +213,9 @@ def on_cores(workers: WorkersOfCores = None, on_error: OnError = "skip") -> Runt
 
 
 def resize(resize: ResizeWords = None) -> types.LongerSide | None:
-    if resize is None or resize == "native":
-        return resize
-    return pixels("--resize", resize, "native")
+    if resize == "native":
+        return "native"
+    return None if resize is None else pixels("--resize", resize, "native")
 
 
 def size(size: SizeWords = str(MAP_STRIDE)) -> types.Resolution:
@@ -214,9 +223,9 @@ def size(size: SizeWords = str(MAP_STRIDE)) -> types.Resolution:
 
 
 def size_of_some(size: SizeWordsIfAny = None) -> types.Resolution | None:
-    if size is None or size == "full":
-        return size
-    return pixels("--size", size, "full", most=COARSEST)
+    if size == "full":
+        return "full"
+    return None if size is None else pixels("--size", size, "full", most=COARSEST)
 
 
 Stores = Annotated[list[Path], Group(stores)]
@@ -227,6 +236,7 @@ Network = Annotated["stages.Network", Group(network)]
 OwnNetwork = Annotated["stages.Network", Group(own_network)]
 Store = Annotated["pipeline.Output", Group(store)]
 Output = Annotated["pipeline.Output", Group(output)]
+OutputOfProbs = Annotated["pipeline.Output", Group(output_of_probs)]
 OutputOfSome = Annotated["pipeline.Output", Group(output_of_some)]
 Runtime = Annotated["pipeline.Runtime", Group(runtime)]
 NoNetwork = Annotated["pipeline.Runtime", Group(no_network)]

@@ -26,7 +26,7 @@ def command(
     ] = None,
     threshold: Annotated[
         float | None,
-        o.METHOD(f"Of a vote on maps: as of camkit mask. Default: {MASK_THRESHOLD:g}.", low=0, high=1),
+        o.METHOD(f"Of a vote on maps: as of camkit mask. Default: {MASK_THRESHOLD:g}.", low=0.0, high=1.0),
     ] = None,
     output: Annotated[Any, Group(o.output_of_some, AVERAGES)],
     size: Annotated[Resolution | None, Group(o.size_of_some, SIZE)],

@@ -9,7 +9,6 @@ from camkit.defaults import LARGEST_SIDE, MAP_STRIDE
 from camkit.settings.walk import PRESETS, Affinity, Preset
 from camkit.types import LongerSide, Resolution
 
-PROBS = {"dtype": "Number type of the probabilities. Default: float16."}
 SIZE = {"size": f"Resolution of the probabilities: full, or one value per N pixels. Default: {MAP_STRIDE}."}
 RESIZE = {"resize": f"Longer side of a photo as it is seen. Default: native up to {LARGEST_SIDE} px."}
 
@@ -35,7 +34,7 @@ def command(
     ] = "paper",
     changes: Annotated[dict[str, Any], Settings(PRESETS, o.METHOD)],
     resize: Annotated[LongerSide | None, Group(o.resize, RESIZE)],
-    output: Annotated[Any, Group(o.output_of_some, PROBS)],
+    output: o.OutputOfProbs,
     masks: o.Masks = False,
     size: Annotated[Resolution | None, Group(o.size_of_some, SIZE)],
     runtime: Annotated[Any, Group(runtime)],

@@ -54,8 +54,8 @@ def view(
             "Draw a line around what lies above; IoU of maps is at it. Default with --gt: "
             f"{MASK_THRESHOLD:g}, as camkit mask; on a page the best.",
             metavar="T",
-            low=0,
-            high=1,
+            low=0.0,
+            high=1.0,
         ),
     ] = None,
     ci: Annotated[

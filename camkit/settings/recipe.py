@@ -13,6 +13,10 @@ from camkit.types import Pooling
 Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "poly-epoch", "cosine", "constant"]
 Range = tuple[float, float]
+Preset = Literal["scratch", "finetune", "psa", "irn", "dcsm", "icd"]
+"""Those of classifiers."""
+
+USUAL_DECAY = 0.999
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Recipe:
     warmup: float = option(0.0, "The rate rises so long.", low=0.0, metavar="EPOCHS")
     clip: float | None = option(None, "Largest norm of the gradient.", low=0.0)
     ema: float | None = option(
-        None, "Judge and keep a moving average of the weights (0.999).", low=0.0, high=1.0, outside="both",
-        metavar="DECAY",
+        None, "Judge and keep a moving average of the weights ({usual}).", low=0.0, high=1.0, outside="both",
+        metavar="DECAY", facts={"usual": USUAL_DECAY},
     )  # fmt: skip
     pooling: Pooling = option("average", "Of the scores at all positions.")
     freeze_norm: bool = option(False, "Batch norms keep their statistics.", flags=["--freeze-norm/--train-norm"])
