@@ -12,15 +12,9 @@ import torch
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models import zoo
-from camkit.models.checkpoint import (
-    FORMAT_VERSION,
-    colour,
-    digest_of,
-    optional_size,
-    packaged,
-    save_state,
-)
+from camkit.models.checkpoint import digest_of, packaged, save_state
 from camkit.models.classifier import fold_batch_norms
+from camkit.models.description import FORMAT_VERSION, colour, optional_size
 from camkit.models.segmentation.network import SegmentationNetwork, draw_weights
 from camkit.models.segmentation.table import (
     SEGMENTERS,
