@@ -14,15 +14,9 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models import zoo
-from camkit.models.checkpoint import (
-    check_version,
-    colour,
-    digest_of,
-    optional_size,
-    packaged,
-    save_state,
-)
+from camkit.models.checkpoint import digest_of, packaged, save_state
 from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes, fold_batch_norms
+from camkit.models.description import check_version, colour, optional_size
 from camkit.models.levels import on_grid
 from camkit.models.recognise import SIGNATURES, Contents, recognise
 from camkit.models.state import State, examples, fitted, rename, shapes_of

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import resnet, resnet38, seam, toy, vgg
-from camkit.models.classifier import ClassifierNetwork, Shapes
+from camkit.models import efficientnet, resnet, resnet38, seam, toy, vgg
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes
 from camkit.models.state import State, shapes_of, without_wrappers
 from camkit.types import AffinityKind
 
@@ -35,6 +37,7 @@ class Architecture:
     from_shapes      a network for the shapes of a checkpoint, at an output stride (None: the usual one), not yet filled
     from_scratch     a network for so many classes, as wide as is asked, at an output stride
     width            channels of the first convolution as published
+    imagenet         mean and deviation of the photos that its published ImageNet classifier has learned from
     evident          tells it from relatives of the same shapes, where nobody says which it is; asked of the first alone
     published_pairs  what networks of pairs have been published on this trunk: such checkpoints are read too
     pairs_on         the architecture that networks of pairs take such a trunk for, where it is another: IRN's program
@@ -50,6 +53,7 @@ class Architecture:
     from_shapes: Callable[[Shapes, int | None], ClassifierNetwork]
     from_scratch: Callable[[int, int, int | None], ClassifierNetwork]
     width: int = 64
+    imagenet: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)
     evident: Callable[[Shapes], bool] = lambda shapes: True
     published_pairs: tuple[AffinityKind, ...] = ()
     pairs_on: Mapping[AffinityKind, str] = field(default_factory=dict)
@@ -85,6 +89,21 @@ RESNET38 = Architecture(
     resnet38.ResNet38, published_pairs=("affinitynet",),
 )  # fmt: skip
 
+
+def _efficientnet(size: efficientnet.Size) -> Architecture:
+    return Architecture(
+        efficientnet.EfficientNetLite,
+        "_blocks.0._depthwise_conv.weight",
+        ("_fc",),
+        efficientnet.adapt,
+        partial(efficientnet.fits, size),
+        partial(efficientnet.from_shapes, size),
+        partial(efficientnet.EfficientNetLite, size),
+        width=efficientnet.WIDTH,
+        imagenet=(efficientnet.MEAN, efficientnet.STD),
+    )
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet38-seam": replace(
         RESNET38, network=seam.Seam, fits=seam.fits, from_shapes=seam.from_shapes, from_scratch=seam.Seam,
@@ -103,6 +122,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg16": Architecture(
         vgg.VGG16, "features.28.weight", vgg.HEADS, vgg.adapt, vgg.fits, vgg.from_shapes, vgg.for_maps,
     ),
+    **{name: _efficientnet(size) for name, size in efficientnet.SIZES.items()},
     "toy": Architecture(
         toy.ToyNet, "block4.conv2.weight", ("head",), toy.adapt, toy.fits, toy.from_shapes, toy.ToyNet, width=toy.WIDTH,
     ),
@@ -124,6 +144,8 @@ def build(
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.groups > 1:  # of which torch takes no notice
+                module.weight.data.mul_(math.sqrt(module.groups))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +26,21 @@ def tiny_state_dict(
     return fill(layout_of(arch, classes, width), seed)
 
 
+ALONE = {
+    "resnet38": layouts.resnet38,
+    "resnet38-seam": layouts.seam,
+    "resnet50-irn": partial(layouts.resnet50_irn, aliases=False),
+    "vgg16": layouts.vgg16,
+    "toy": layouts.toy,
+}
+"""Layouts of networks that are the only ones of their kind."""
+
+
 def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
-    if arch == "resnet38":
-        return layouts.resnet38(classes, width)
-    if arch == "resnet38-seam":
-        return layouts.seam(classes, width)
-    if arch == "resnet50-irn":
-        return layouts.resnet50_irn(classes, width, aliases=False)
-    if arch == "vgg16":
-        return layouts.vgg16(classes, width)
-    if arch == "toy":
-        return layouts.toy(classes, width)
+    if arch in ALONE:
+        return ALONE[arch](classes, width)
+    if arch.startswith("efficientnet"):
+        return layouts.efficientnet(arch, classes, width)
     return layouts.resnet(arch, classes, width)
 
 
