@@ -114,8 +114,8 @@ def load_start(
         users.mean, users.std = description.get("mean", users.mean), description.get("std", users.std)
         return users, model, keep
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
-    name = zoo.architecture(name).trained_as or name
     mean, std = _colours(name, state, description)
+    name = zoo.architecture(name).trained_as or name
     head = state.get("head.weight")
     keep = same and head is not None and len(head) == len(classes)
     if not keep:

@@ -26,19 +26,16 @@ def tiny_state_dict(
     return fill(layout_of(arch, classes, width), seed)
 
 
-ALONE = {
-    "resnet38": layouts.resnet38,
-    "resnet38-seam": layouts.seam,
-    "resnet50-irn": partial(layouts.resnet50_irn, aliases=False),
-    "vgg16": layouts.vgg16,
-    "toy": layouts.toy,
-}
-"""Layouts of networks that are the only ones of their kind."""
-
-
 def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
-    if arch in ALONE:
-        return ALONE[arch](classes, width)
+    own = {
+        "resnet38": layouts.resnet38,
+        "resnet38-seam": layouts.seam,
+        "resnet50-irn": partial(layouts.resnet50_irn, aliases=False),
+        "vgg16": layouts.vgg16,
+        "toy": layouts.toy,
+    }
+    if arch in own:
+        return own[arch](classes, width)
     if arch.startswith("efficientnet"):
         return layouts.efficientnet(arch, classes, width)
     return layouts.resnet(arch, classes, width)
