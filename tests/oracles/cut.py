@@ -1,4 +1,4 @@
-"""Cuts the files of this folder: `python -m tests.oracles.cut ORACLES`, the folder with the whole outputs of the programs.
+"""Cuts the files of this folder: `python -m tests.oracles.cut ORACLES`, a folder with whole outputs of the programs.
 
 Nothing of a photo is taken along. README.md says what each file holds.
 """

@@ -1,4 +1,4 @@
-"""What published programs gave, cut small enough to come along with camkit: README.md says of what, and what is not here."""
+"""What published programs gave, cut small enough to come along: README.md says of what, and what is not here."""
 
 from __future__ import annotations
 
