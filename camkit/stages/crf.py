@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -37,7 +37,7 @@ from camkit.stages.mask_rules import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
-from camkit.types import Activation, Record, Resolution
+from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
@@ -85,10 +85,13 @@ def crf(
             **({"masks": True} if masks else {"size": str(size or "full"), "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        step = partial(
-            refined, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
-            grid=grid_of(size or "full"),
+        finish = (
+            partial(as_mask, num_classes=len(store.header.classes)) if masks
+            else partial(as_probs, grid=grid_of(size or "full"))
         )  # fmt: skip
+        step = partial(
+            crf_of_batch, photos=photos, header=store.header, settings=settings, engine=chosen, finish=finish
+        )
         records = partial(stored_records, store=store)
         return refine_store(
             store, header, output, runtime, records, step, description="crf", shard=shard, threads=runtime.workers
@@ -105,21 +108,21 @@ def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], mask
     )
 
 
-def refined(
+def crf_of_batch(
     batch: Sequence[Record], *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
-    masks: bool, grid: Grid,
+    finish: Callable[[Activation, np.ndarray, np.ndarray], Activation],
 ) -> list[Activation]:  # fmt: skip
-    """The CRF of each image. It lets go of the interpreter lock: several run at once."""
-    made = []
-    for record in batch:
-        assert record.upstream is not None
-        probs, classes = probs_of(record.upstream, photos, header, settings, engine)
-        if masks:
-            values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
-        else:
-            values = upsample(probs, grid.of(record.size))
-        made.append(Activation(record.id, values, classes, record.size))
-    return made
+    """The CRF lets go of the interpreter lock: several photos are refined at once."""
+    found = [record.upstream for record in batch if record.upstream is not None]
+    return [finish(one, *probs_of(one, photos, header, settings, engine)) for one in found]
+
+
+def as_probs(found: Activation, probs: np.ndarray, classes: np.ndarray, *, grid: Grid) -> Activation:
+    return replace(found, values=upsample(probs, grid.of(found.size)), classes=classes, notes={})
+
+
+def as_mask(found: Activation, probs: np.ndarray, classes: np.ndarray, *, num_classes: int) -> Activation:
+    return replace(found, values=mask_of_probs(probs, classes, num_classes), classes=no_classes(), notes={})
 
 
 def probs_of(
