@@ -170,14 +170,14 @@ def _without_branches(tensors: State, description: Mapping[str, Any] | None) -> 
 
 
 def _check_model(path: Path, description: Mapping[str, Any], model: str | None) -> None:
-    """CheckpointError if the network's factory is needed, or must not be given."""
+    """An error if the network's factory is needed, or must not be given."""
     factory = description.get("model")
     if factory is not None and model is None:  # a file must not decide which code runs
         raise CheckpointError(
             f"{path}: holds a network of your own, made by {factory}: give --model {factory}, where it can be imported"
         )
     if description and factory is None and model is not None:
-        raise CheckpointError(f"{path}: holds {description['arch']}, no network of {model}: leave --model out")
+        raise UsageError(f"--model {model} does not go with {path}, which holds {description['arch']}: leave it out")
 
 
 def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:

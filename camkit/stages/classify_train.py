@@ -74,10 +74,9 @@ def classify_train(
 
     def job_of(ranks: Ranks) -> Job:
         network, arch, kept = starting_network(start, classes, recipe, device)
-        fresh = [] if kept or network.head_name is None else [network.head_name]
         return make_job(
             network, arch, items, classes, judged, recipe, device, ranks, runtime,
-            provenance=run, input_size=input_size or seen_size(recipe), fresh=fresh,
+            provenance=run, input_size=input_size or seen_size(recipe), fresh=network.fresh_modules(kept=kept),
         )  # fmt: skip
 
     return carry_out(
