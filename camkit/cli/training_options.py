@@ -22,7 +22,7 @@ RECIPE = "Recipe"
 PHOTOS = "How photos are shown"
 
 
-PresetChoice = Literal["scratch", "finetune", "psa", "irn", "dcsm", "icd"]
+PresetChoice = Literal["scratch", "finetune", "efficientnet", "psa", "irn", "dcsm", "icd"]
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="FILE.safetensors", help="Checkpoint to write.", rich_help_panel=o.OUTPUT),
