@@ -10,6 +10,7 @@ from camkit.pipeline.select import Inputs as Inputs
 from camkit.settings.dcsm import DcsmSettings as DcsmSettings
 from camkit.settings.infercam import InferCamSettings as InferCamSettings
 from camkit.settings.lpcam import Clustering as Clustering
+from camkit.settings.masks import MasksPlan as MasksPlan
 from camkit.stages.affinity_train import affinity_train as affinity_train
 from camkit.stages.cam import cam as cam
 from camkit.stages.classify import classify as classify
@@ -28,6 +29,7 @@ from camkit.stages.irn_train import irn_train as irn_train
 from camkit.stages.lpcam_apply import lpcam_apply as lpcam_apply
 from camkit.stages.lpcam_cluster import lpcam_cluster as lpcam_cluster
 from camkit.stages.mask import mask as mask
+from camkit.stages.masks import masks as masks
 from camkit.stages.merge import merge_stores as merge_stores
 from camkit.stages.network import Network as Network
 from camkit.stages.refine_superpixel import refine_superpixel as refine_superpixel
