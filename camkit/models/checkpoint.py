@@ -61,7 +61,7 @@ def load_classifier(
         return _load_users(ckpt, model, tensors, description)
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean, network.std = _colours(name, state, description)
+    network.mean, network.std = colours_of(name, state, description)
     network.pooling = description.get("pooling", network.pooling)
     if for_inference:
         fold_batch_norms(network)
@@ -114,7 +114,8 @@ def load_start(
         users.mean, users.std = description.get("mean", users.mean), description.get("std", users.std)
         return users, model, keep
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
-    mean, std = _colours(name, state, description)
+    mean, std = colours_of(name, state, description)
+    name = zoo.architecture(name).trained_as or name
     head = state.get("head.weight")
     keep = same and head is not None and len(head) == len(classes)
     if not keep:
@@ -124,7 +125,7 @@ def load_start(
     return network, name, keep
 
 
-def _colours(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
+def colours_of(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
     """Mean and deviation of the photos it learned from, as it says; else those of ImageNet classifiers of its kind."""
     head = state.get("head.weight")
     imagenet = head is not None and head.ndim and len(head) == IMAGENET_CLASSES

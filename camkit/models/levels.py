@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.models.classifier import ClassifierNetwork, Tap
-
-Features = Literal["conv4", "conv5", "fc6", "concat"]
-"""What directions are learned in (Table 5)."""
+from camkit.settings.icd import Features
 
 
 class Levels(NamedTuple):

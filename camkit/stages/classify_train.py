@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.recipe import Recipe
 from camkit.stages.judge import BEST_BY, select_to_judge
 from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
@@ -28,7 +30,6 @@ from camkit.stages.training import (
     validation_of,
 )
 from camkit.store.provenance import sha256_file
-from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from camkit.models.classifier import ClassifierNetwork
@@ -50,7 +51,7 @@ def classify_train(
     patches: Path | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train a classifier and write its best checkpoint (by mean average precision; without validation the last).
 

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camkit.data.reading import examples
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.icd import IcdRecipe
+from camkit.settings.recipe import Recipe
 from camkit.stages.judge import select_to_judge
 from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
@@ -33,7 +36,6 @@ from camkit.stages.training import (
 )
 from camkit.store.provenance import sha256_file
 from camkit.store.reader import Reader, open_store
-from camkit.training.recipe import IcdRecipe, Recipe
 
 if TYPE_CHECKING:
     from camkit.models.icd import IcdNetwork
@@ -59,7 +61,7 @@ def icd_train(
     validation: Inputs | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train a classifier together with ICD's two branches and write the checkpoint of the last epoch.
 

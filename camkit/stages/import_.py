@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -74,13 +74,12 @@ class Import:
         try:
             found = self.source.read(name)
             size = self._size(id, found, path)
-            values = self._values(found, size, path)
         except LabelError:
             raise
         except CamkitError as error:
             return Failure(id, error)
         check_classes(found, self.source.kind, len(self.source.classes), path)
-        return Record(id, size, upstream=Activation(id, values, found.classes, size))
+        return Record(id, size, upstream=Activation(id, found.values, found.classes, size))
 
     def _size(self, id: str, found: Found, path: Path) -> Size:
         photo = self.photos.get(id)
@@ -94,11 +93,15 @@ class Import:
             raise ImageError(f"{path} is for a photo of {there} px, but {photo} has {expected}")
         return size
 
-    def _values(self, found: Found, size: Size, path: Path) -> np.ndarray:
+    def checked(self, batch: Sequence[Record]) -> list[Activation]:
+        """A step: what was read, of which maps and probabilities must lie in their range."""
+        return [replace(record.upstream, values=self._values(record.upstream)) for record in batch if record.upstream]
+
+    def _values(self, found: Activation) -> np.ndarray:
         if self.source.kind == "masks":
             return found.values
-        values = found.values if len(found.values) else np.zeros((0, *size), np.float32)
-        return checked_values(values, self.source.kind, self.clip, path)
+        values = found.values if len(found.values) else np.zeros((0, *found.size), np.float32)
+        return checked_values(values, self.source.kind, self.clip, self.source.files[self.names[found.id]])
 
     def records(self, ids: Sequence[str], workers: int) -> Iterator[Record | Failure]:
         return load_ahead(ids, self.read, workers=workers)
@@ -126,9 +129,10 @@ def import_files(
             sink,
             shard_ids(ids, shard),
             partial(content.records, workers=runtime.workers),
-            _as_read,
+            content.checked,
             description="import",
             runtime=runtime,
+            threads=runtime.workers,
         )
 
 
@@ -183,7 +187,3 @@ def _selection(content: Import, path: Path) -> dict[str, Any]:
         file = os.path.abspath(content.source.files[name])  # noqa: PTH100 - of many files: Path.resolve asks the disk
         digest.update(json.dumps([id, file]).encode() + b"\n")
     return {"count": len(content.names), "sha256": digest.hexdigest(), "images": str(path.resolve())}
-
-
-def _as_read(batch: Sequence[Record]) -> list[Activation]:
-    return [record.upstream for record in batch if record.upstream is not None]
