@@ -21,7 +21,7 @@ from camkit.data.reading import HDF5_SIGNATURE
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
-from camkit.store.writer import shard_ids
+from camkit.store.schema import shard_ids
 
 log = logging.getLogger("camkit")
 
