@@ -35,14 +35,14 @@ from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.store.provenance import sha256_file, stage, to_json
 from camkit.store.reader import Reader, open_store
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header, Kind, MaskRule, in_words, kinds_that, shard_ids
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
 
 Rule = Literal["threshold", "icd"]
-RULES: Mapping[str, Rule] = {"maps": "threshold", "signed": "icd"}
-"""By the kind of store."""
+RULES: Mapping[MaskRule | None, Rule] = {"threshold": "threshold", "sign": "icd"}
+"""What --rule calls it."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ def mask(
     saliency = None if saliency is None else Path(saliency)
     _check_output(output, [*paths, *([cams] if cams else [])])
     with open_input(paths) as store, open_witnesses(store, cams, saliency) as witnesses:
-        kind = store.header.kind
-        _check_options(f"{name_of_input(paths)} holds {kind}", kind, rule, threshold, cams, saliency)
+        kind = store.header.holds
+        _check_options(f"{name_of_input(paths)} holds {kind.name}", kind, rule, threshold, cams, saliency)
         threshold = MASK_THRESHOLD if threshold is None else threshold
         step = step_for(store, threshold, witnesses)
-        parameters: dict[str, Any] = {"threshold": threshold} if kind == "maps" else {}
-        if kind == "signed" and cams is None:
+        parameters: dict[str, Any] = {"threshold": threshold} if kind.thresholded else {}
+        if kind.is_signed and cams is None:
             log.info("no --cams: a pixel that several classes claim goes to the largest score")
-        if kind == "signed":
+        if kind.is_signed:
             parameters = {"rule": "icd", **({"saliency": str(saliency.resolve())} if saliency else {})}
         parents = [history_of(store), *([history_of(witnesses.cams)] if witnesses.cams else [])]
         if witnesses.saliency:
@@ -123,16 +123,16 @@ def _check_output(output: Output, inputs: Sequence[Path]) -> None:
 
 
 def _check_options(
-    there: str, kind: str, rule: Rule | None, threshold: float | None, cams: Path | None, saliency: Path | None
+    there: str, kind: Kind, rule: Rule | None, threshold: float | None, cams: Path | None, saliency: Path | None
 ) -> None:
     """UsageError for what has no effect on this kind of store."""
-    if threshold is not None and kind != "maps":
+    if threshold is not None and not kind.thresholded:
         raise UsageError(f"--threshold is for maps, but {there}")
-    if rule is not None and rule != RULES.get(kind):
+    if rule is not None and rule != RULES.get(kind.mask):
         takes = "maps" if rule == "threshold" else "signed scores (camkit icd-apply)"
         raise UsageError(f"--rule {rule} is for {takes}, but {there}")
     for option, value in (("--cams", cams), ("--saliency", saliency)):
-        if value is not None and kind != "signed":
+        if value is not None and not kind.is_signed:
             raise UsageError(f"{option} is for signed scores (camkit icd-apply), but {there}")
 
 
@@ -147,7 +147,7 @@ def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> I
         yield Witnesses(None, pictures)
         return
     with open_store(cams) as maps:
-        if maps.header.kind != "maps":
+        if not maps.header.holds.thresholded:
             raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes maps (camkit icd-apply --branch cam)")
         if maps.header.classes != store.header.classes:
             raise UsageError(f"{cams} has other classes than the scores; make both with one checkpoint")
@@ -179,26 +179,25 @@ def _check_there(store: Reader, known: Collection[str], what: str) -> None:
 
 def step_for(store: Reader, threshold: float, witnesses: Witnesses = NO_WITNESSES) -> Step:
     """How masks are made of what the store holds."""
-    kind, classes = store.header.kind, len(store.header.classes)
-    if kind not in ("maps", "signed", "probs", "masks"):
-        raise UsageError(
-            f"a {kind} store has nothing to make masks of; camkit mask takes maps, signed scores, probs or masks"
-        )
+    kind, classes = store.header.holds, len(store.header.classes)
+    if kind.mask is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"a {kind.name} store has nothing to make masks of; camkit mask takes {takes}")
     return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes, witnesses=witnesses)
 
 
 def masks_of_batch(
-    batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
+    batch: Sequence[Record], *, kind: Kind, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
 ) -> list[Activation]:
     masks = []
     for record in batch:
         assert record.upstream is not None
         values, classes, size = record.upstream.values, record.upstream.classes, record.size
-        if kind == "maps":
+        if kind.thresholded:
             values = mask_of_maps(upsample(values, size), classes, threshold, num_classes)
-        elif kind == "signed":
+        elif kind.is_signed:
             values = seeds_of(record.upstream, num_classes, witnesses)
-        elif kind == "probs":
+        elif not kind.is_mask:
             values = mask_of_probs(upsample(values, size), classes, num_classes)
         masks.append(Activation(record.id, values, no_classes(), size))
     return masks

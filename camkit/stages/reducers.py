@@ -15,6 +15,7 @@ from camkit.evaluate.seeds import SignedSeedAccumulator
 from camkit.evaluate.sweep import Sweep, SweepAccumulator
 from camkit.methods.seeds import mask_of_probs
 from camkit.pipeline.run import Reducer
+from camkit.store.schema import in_words, kind_of, kinds_that
 from camkit.types import Activation, Record
 
 
@@ -33,13 +34,13 @@ class Measures:
 def reducer_for(
     kind: str, num_classes: int, thresholds: Sequence[float] | np.ndarray, margins: Sequence[float]
 ) -> Reducer[Measures]:
-    if kind == "maps":
+    rule = kind_of(kind).mask
+    if rule is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"a {kind} store says nothing about pixels; evaluate takes {takes}")
+    if rule == "threshold":
         return MapsReducer(num_classes, thresholds)
-    if kind == "signed":
-        return SignedReducer(num_classes, margins)
-    if kind in ("masks", "probs"):
-        return MasksReducer(num_classes)
-    raise UsageError(f"a {kind} store says nothing about pixels; evaluate takes maps, probs, masks or signed scores")
+    return SignedReducer(num_classes, margins) if rule == "sign" else MasksReducer(num_classes)
 
 
 class MapsReducer:

@@ -17,7 +17,7 @@ from camkit.evaluate.resize import upsample
 from camkit.methods.crf.unary import with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
-from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
+from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
@@ -37,7 +37,7 @@ from camkit.stages.crf import read_photo
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
+from camkit.store.schema import Header, Kind, kinds_that
 from camkit.types import Activation, Record, Size, no_classes
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def refine_walk(
     loaded = _load(affinity, ckpt, device)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        settings = settings_for(settings, store.header.kind, affinity, changes, name)
+        settings = settings_for(settings, store.header.holds, affinity, changes, name)
         photos = find_photos(store, images, name)
         view = ViewSize.parse(resize, loaded.input_size if loaded else None)
         grid = Grid.parse(size or "4")
@@ -96,7 +96,7 @@ def refine_walk(
         }
         header = _header(store, photos, parameters, loaded)
         step = partial(
-            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.kind == "signed",
+            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.holds.is_signed,
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
         records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
@@ -117,6 +117,18 @@ def _check(
     out = None if output.out in (None, STANDARD_OUTPUT) else output.out
     if out is not None and out.resolve() in [path.resolve() for path in paths]:
         raise UsageError(f"{out} is both input and output; choose another --out")
+
+
+def settings_for(
+    settings: WalkSettings, kind: Kind, affinity: Affinity, changes: Mapping[str, Any], name: str
+) -> WalkSettings:
+    """What counts for an input of this kind and name; UsageError where it cannot walk, or a change has no effect."""
+    takes = kinds_that(lambda kind: kind.class_maps if affinity == "irn" else kind.per_class)
+    if kind.name not in takes:
+        raise UsageError(f"{name} is a {kind.name} store; --affinity {affinity} takes {', '.join(takes)}")
+    if kind.background and "alpha" in changes:
+        raise UsageError(f"--alpha has no effect on {kind.name}, which say what is background; leave it out")
+    return replace(settings, alpha=None) if kind.background else settings
 
 
 def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> LoadedAffinity | None:

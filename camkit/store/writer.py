@@ -17,7 +17,7 @@ from camkit.store.files import open_file
 from camkit.store.join import index_files, join_files, part_of
 from camkit.store.provenance import check_chain, plain, to_json
 from camkit.store.runs import existing_store, shares_parts, shares_store
-from camkit.store.schema import FAILURES, Header, check_classes, kind_of
+from camkit.store.schema import FAILURES, Header, check_classes
 from camkit.types import Activation
 
 PART_RECORDS = 64
@@ -102,7 +102,7 @@ class Writer(DurableWriter[Record]):
 
     def _index(self) -> tuple[dict[str, Path], dict[str, Path]]:
         try:
-            return index_files(self._parts.files(), kind_of(self.header.kind).group)
+            return index_files(self._parts.files(), self.header.holds.group)
         except StoreError as error:
             raise OutputError(f"{error}\nremove that part: its images will be done again") from error
 
@@ -118,7 +118,7 @@ class Writer(DurableWriter[Record]):
         return kept[1].nbytes
 
     def _write_part(self) -> None:
-        self._publish(part_of([*self._pending.values()], self._pending_failures, kind_of(self.header.kind)))
+        self._publish(part_of([*self._pending.values()], self._pending_failures, self.header.holds))
 
     def finish(self) -> bool:
         """Join the parts. True: the store is at `out`; False: other shards of the run have to finish first."""
@@ -157,13 +157,13 @@ class Writer(DurableWriter[Record]):
 
 
 def _check_options(header: Header, shard: tuple[int, int], dtype: str | None) -> None:
-    kind = kind_of(header.kind)
+    kind = header.holds
     check_classes(header.classes)
     check_chain(plain(header.provenance))
     index, count = shard
     if not 0 <= index < count:
         raise UsageError(f"shard {index} of {count} does not exist; shards are 0 to {count - 1}")
-    if header.kind == "masks" and dtype == "uint8" and len(header.classes) > 254:
+    if kind.is_mask and dtype == "uint8" and len(header.classes) > 254:
         raise UsageError(f"masks of {len(header.classes)} classes do not fit uint8; store them as uint16")
     if dtype is not None and dtype not in kind.dtypes:
         raise UsageError(f"{header.kind} cannot be stored as {dtype}; possible: {', '.join(kind.dtypes)}")

@@ -17,7 +17,7 @@ from camkit import Activation, Header, Output, Writer, open_store
 from camkit.data.masks import read_mask, write_mask
 from camkit.errors import InputError, LabelError, UsageError
 from camkit.stages.exchange import Foreign, import_files
-from camkit.stages.export import TAKES, export_store
+from camkit.stages.export import MASKS, export_store
 from camkit.types import Size, no_classes
 from tests.data.exchange.programs import random_maps, random_probs, write_irn_cam, write_psa_cam
 
@@ -26,7 +26,7 @@ IDS = ("a1", "día 1/t2", "día 1/ü3")
 SIZE = (13, 18)
 FLAT_IDS = ("a1", "t2", "ü3")  # lists of columns cannot hold names with spaces
 PRESENT: dict[str, Sequence[int]] = {"a1": [0, 2], "día 1/t2": [1], "día 1/ü3": [], "t2": [1], "ü3": []}
-MASK_FORMATS = [format for format, kinds in TAKES.items() if "masks" in kinds]
+MASK_FORMATS = list(MASKS)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any, Literal, get_args
@@ -44,17 +44,6 @@ PRESETS: Mapping[Preset, CrfSettings] = {
 }
 
 NO_CHANGES: Mapping[str, Any] = {}
-EFFECTIVE: Mapping[tuple[Unary, str], Sequence[str]] = {
-    ("soft", "maps"): ("alpha",),
-    ("soft", "probs"): (),
-    ("hard", "maps"): ("confidence", "background", "share"),
-    ("hard", "probs"): ("confidence", "share"),
-    ("hard", "masks"): ("confidence", "share"),
-    ("soft", "signed"): ("alpha",),
-    ("hard", "signed"): ("confidence", "share"),
-}
-"""What of the settings counts, by unary and kind of input."""
-
 ABOVE_ZERO = ("gauss_sxy", "bilateral_sxy", "bilateral_srgb", "alpha", "scale_factor")
 FROM_ZERO = ("iterations", "gauss_compat", "bilateral_compat")
 
@@ -72,19 +61,6 @@ def settings_of(preset: Preset, changes: Mapping[str, Any] = NO_CHANGES) -> CrfS
     kernels = {name: changes.pop(name) for name in asdict(PRESETS[preset].parameters) if name in changes}
     parameters = replace(PRESETS[preset].parameters, **kernels).scaled(factor)
     return replace(PRESETS[preset], parameters=parameters, **changes)
-
-
-def effective_settings(settings: CrfSettings, kind: str, changes: Mapping[str, Any], name: str) -> Sequence[str]:
-    """The settings that count for an input of this kind and name; UsageError where a change has no effect."""
-    if kind not in ("maps", "signed", "probs", "masks"):
-        raise UsageError(f"{name} is a {kind} store; camkit crf takes maps, signed scores, probs or masks")
-    if (settings.unary, kind) not in EFFECTIVE:
-        raise UsageError(f"{name} holds masks, whose energies are hard: give --unary hard, or --preset irn or icd")
-    effective = EFFECTIVE[settings.unary, kind]
-    for option in ("alpha", "confidence", "background", "share"):
-        if option in changes and option not in effective:
-            raise UsageError(f"--{option} has no effect on the {settings.unary} energies of {kind}; leave it out")
-    return effective
 
 
 def _check_ranges(changes: Mapping[str, Any]) -> None:
