@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from camkit.data.classes import VOC_CLASSES, read_classes
+from camkit.data.exchange.source import noted_names
 from camkit.data.images import list_file
 from camkit.data.lists import list_lines, read_id_list
 from camkit.data.masks import find_masks, read_mask
@@ -22,7 +22,6 @@ from camkit.evaluate.parts import PartRecallAccumulator
 from camkit.evaluate.report import PartRow, Report, make_report
 from camkit.evaluate.sweep import DEFAULT_THRESHOLDS
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.mask_folder import MEMO
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import fold_records
@@ -176,11 +175,10 @@ def _folder_predictions(folder: Path, classes: str | None) -> Predictions:
 def _classes_of_folder(folder: Path, classes: str | None) -> tuple[str, ...]:
     if classes is not None:
         return read_classes(classes)
-    try:
-        return tuple(map(str, json.loads((folder / MEMO).read_text())["classes"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    noted = noted_names(folder)
+    if noted is None:
         log.info("masks in %s: taken to hold the 20 VOC classes (see --classes)", folder)
-        return VOC_CLASSES
+    return noted or VOC_CLASSES
 
 
 def _catching(read: Callable[[str], Activation]) -> Callable[[str], Activation | Failure]:

@@ -22,10 +22,10 @@ from camkit.data.reading import examples, is_folder
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
 from camkit.evaluate.resize import upsample
+from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import Runtime, Summary, write_activations
 from camkit.pipeline.run import Step
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
-from camkit.stages.export_folder import ExportFolder
 from camkit.stages.mask import step_for
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
@@ -34,6 +34,7 @@ from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
 
+MAKER = Maker("camkit export", "camkit export", "an export")
 MASKS = ("png", "coco", "deeplab", "huggingface")
 TAKES: Mapping[str, Callable[[Kind], bool]] = {
     "psa": lambda kind: kind.per_class and kind.unit,
@@ -82,7 +83,7 @@ def export_store(
         target = _target(format, store, folder, list, images)
         if store.failures:
             log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
-        with ExportFolder(folder, target, header, store.ids, overwrite=overwrite) as sink:
+        with FolderSink(folder, target, header, store.ids, MAKER, overwrite=overwrite) as sink:
             records = partial(stored_records, store=store)
             return write_activations(sink, store.ids, records, step, description="export", runtime=runtime)
 

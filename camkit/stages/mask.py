@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from camkit.data.exchange.png import write_png
+from camkit.data.exchange.writing import OneFile
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency, read_saliency
 from camkit.defaults import MASK_THRESHOLD
@@ -20,7 +22,7 @@ from camkit.errors import InputError, StoreError, UsageError
 from camkit.evaluate.resize import upsample
 from camkit.methods.icd_seeds import seeds_of_scores
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
-from camkit.pipeline.mask_folder import MaskFolder
+from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import (
     STANDARD_OUTPUT,
     Output,
@@ -39,6 +41,9 @@ from camkit.store.schema import Header, Kind, MaskRule, in_words, kinds_that, sh
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
+
+PNG = OneFile(".png", write_png)
+MAKER = Maker("camkit mask", "camkit masks", "masks")
 
 Rule = Literal["threshold", "icd"]
 RULES: Mapping[MaskRule | None, Rule] = {"threshold": "threshold", "sign": "icd"}
@@ -102,7 +107,7 @@ def mask(
         ids = shard_ids(store.ids, shard)
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
-            sinks = MaskFolder(Path(png), header, ids, overwrite=output.overwrite)
+            sinks = FolderSink(Path(png), PNG, header, store.ids, MAKER, own=ids, overwrite=output.overwrite)
         else:
             sinks = open_output(output, header, store.ids, shard)
         with sinks as sink:

@@ -170,7 +170,7 @@ class TestExport:
         store = write_store(tmp_path / "store.h5", "maps", ids=FLAT_IDS)
         export_store(store, tmp_path / "whole", format)
         with monkeypatch.context() as patch:
-            patch.setattr("camkit.stages.export_folder.ExportFolder.finish", lambda self: sys.exit("killed"))
+            patch.setattr("camkit.pipeline.folder_sink.FolderSink.finish", lambda self: sys.exit("killed"))
             with pytest.raises(SystemExit):
                 export_store(store, tmp_path / "out", format)
         done = next(path for path in sorted((tmp_path / "out").rglob("a1.*")) if path.is_file())
