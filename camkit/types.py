@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width, in this order, in pixels."""
 
+Box = tuple[int, int, int, int]
+"""top, left, bottom, right in pixels, the last two exclusive."""
+
 
 Pooling = Literal["average", "maximum"]
 """How a classifier's scores at all positions become one score."""

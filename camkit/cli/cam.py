@@ -11,6 +11,7 @@ def command(
     resize: o.Resize = None,
     scales: o.Scales = o.DEFAULT_SCALES,
     flip: o.Flip = True,
+    refined: o.Refined = None,
     size: o.MapSize = "4",
     runtime: o.Runtime,
 ) -> None:
@@ -33,6 +34,7 @@ def command(
         runtime,
         scales=numbers("--scales", scales, low=0.01, high=16),
         flip=flip,
+        refined=refined,
         resize=resize,
         size=size,
     )

@@ -51,7 +51,8 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         help="Image-level labels: VOC XML folder, cls_labels.npy, CSV, TSV, JSON, COCO JSON, a folder per class, "
-        "masks folder, or a scores store. Default: a VOC root's own, else predicted.",
+        "masks folder, a scores store, or the word predicted: what the classifier sees, whatever labels there are. "
+        "Default: a VOC root's own, else predicted.",
         rich_help_panel=IMAGES,
         show_default=False,
     ),
@@ -119,6 +120,15 @@ Scales = Annotated[
     typer.Option(metavar="S,S,…", help="Scales whose maps are summed.", rich_help_panel=METHOD),
 ]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Also see every photo mirrored.", rich_help_panel=METHOD)]
+Refined = Annotated[
+    bool | None,
+    typer.Option(
+        "--refined/--plain",
+        help="Of SEAM's checkpoints: maps refined by the network's own layers, or as they are. Default: refined.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
 Prototypes = Annotated[
     Path | None,
     typer.Option(

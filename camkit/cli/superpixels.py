@@ -90,7 +90,7 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="Processes that cut up photos; 0: none but this one. Default: one per core.",
+            help="Photos that are cut up at once; 0: one after the other. Default: one per core.",
             rich_help_panel=o.RUN,
             show_default=False,
         ),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, dilate
 from camkit.models.state import State, rename
 
 HEADS = ("fc", "classifier", "head", "head.fc")
+ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class ResNetPlan:
     groups: int = 1
     bias: bool = True
     last_stride: int = 2  # of the last stage as trained: 1 in the IRN family
+    caffe: bool = False  # as DeepLab v2's: stride in the first 1×1, dilation from a stage's first block on, upward pool
 
     @property
     def native_stride(self) -> int:
@@ -58,8 +61,9 @@ class Residual(nn.Module):
     def __init__(self, plan: ResNetPlan, inputs: int, inner: int, outputs: int, stride: Stride) -> None:
         super().__init__()
         if plan.bottleneck:
-            self.conv1 = _conv(inputs, inner, 1)
-            self.conv2 = _conv(inner, inner, 3, stride.step, stride.before, plan.groups)
+            first, second = (stride.step, 1) if plan.caffe else (1, stride.step)
+            self.conv1 = _conv(inputs, inner, 1, first)
+            self.conv2 = _conv(inner, inner, 3, second, stride.after if plan.caffe else stride.before, plan.groups)
             self.conv3 = _conv(inner, outputs, 1)
             self.bn3 = nn.BatchNorm2d(outputs)
         else:
@@ -87,20 +91,26 @@ class Residual(nn.Module):
         return self.relu(x + shortcut)
 
 
-class ResNet(Network):
+class ResNet(ClassifierNetwork):
     """Features: the last stage's activations, [B, D, h, w] with h = ceil(H / output stride)."""
 
+    family = "the residual networks"
     published = (("head.", "fc."),)
     channels_last = True
+    stem_names = ("conv1", "bn1")
+    gradient_layers = ("layer2", "layer3", "layer4.0")  # found best on photos
+    has_levels = True
     conv_norm_pairs = (("conv1", "bn1"),)
 
     def __init__(self, plan: ResNetPlan, output_stride: int | None = None) -> None:
         super().__init__()
-        self.output_stride = checked_stride(output_stride or 16, plan.native_stride)
+        self.native_stride = plan.native_stride
+        self.padded_grid = 16 if plan.last_stride == 1 else 1
+        self.take_stride(output_stride, otherwise=16)
         self.conv1 = _conv(3, plan.width, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(plan.width)
         self.relu = nn.ReLU()
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=plan.caffe)
         inputs = plan.width
         strides = dilate((1, 2, 2, plan.last_stride), self.output_stride, reached=4)
         for number, (count, stride) in enumerate(zip(plan.blocks, strides, strict=True)):
@@ -129,8 +139,13 @@ class ResNet(Network):
         return found
 
 
+def for_deeplab(shapes: Shapes) -> ResNet:
+    return ResNet(replace(read_plan(shapes, last_stride=2), caffe=True), output_stride=8)
+
+
 def adapt(state: State) -> State:
-    """Published keys → the network's own: the linear layer is `head`."""
+    """Published keys → the network's own, each once: the linear layer is `head`."""
+    state = {key: value for key, value in state.items() if not ALIASES.match(key)}
     found = (name for name in HEADS if f"{name}.weight" in state and state[f"{name}.weight"].ndim in (2, 4))
     return rename(state, {f"{next(found, 'head')}.": "head."})
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,11 +19,14 @@ from camkit.data.reading import examples
 from camkit.data.voc import find_voc
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
+from camkit.evaluate.bootstrap import Tallies
 from camkit.evaluate.report import Report
+from camkit.methods.seeds import classes_of_mask
 from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.photos import missing_photo
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
-from camkit.stages.pictures import Look, Request, classes_of_mask, judge
+from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import in_words, kind_of, kinds_that
 
@@ -36,12 +40,16 @@ Sort = Literal["id", "worst", "best"]
 
 @dataclass(frozen=True)
 class Column:
-    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before."""
+    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before.
+
+    tallies  of its photos, where they were judged one by one
+    """
 
     name: str
     store: Path
     seconds: float | None = None
     report: Report | None = None
+    tallies: Tallies | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class View:
     sort       by id, or by the mean IoU of the image in the first store
     tile       longer side of a picture in pixels; None: 240, of a single overlay 640
     threshold  where maps become masks; None: 0.3 where there is ground truth, on a page the best of a sweep
+    interval   on a page: how sure mIoU and the differences to the first store are
     """
 
     images: Path | None = None
@@ -69,6 +78,7 @@ class View:
     tile: int | None = None
     threshold: float | None = None
     workers: int = WORKERS
+    interval: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +156,14 @@ def first_ids(show: Exhibition, ids: Sequence[str], limit: int | None) -> Sequen
 def draw_all(
     show: Exhibition,
     ids: Sequence[str],
-    draw: Callable[[Request | Failure, Look], Drawn | Failure],
+    draw: Callable[[Request, Look], Drawn],
     failures: dict[str, str],
     *,
     description: str = "show",
 ) -> Iterator[Drawn]:
     """What `draw` makes of each image, in order; images that fail are told and added to `failures`."""
-    results = load_ahead(_requests(show, ids), lambda request: draw(request, show.look), workers=show.view.workers)
+    attempt = partial(_attempt, draw, look=show.look)
+    results = load_ahead(_requests(show, ids), attempt, workers=show.view.workers)
     with show_progress(description, len(ids)) as progress:
         for result in results:
             progress.advance()
@@ -163,12 +174,21 @@ def draw_all(
                 failures[result.id] = str(result.error)
 
 
+def _attempt(draw: Callable[[Request, Look], Drawn], request: Request | Failure, *, look: Look) -> Drawn | Failure:
+    if isinstance(request, Failure):
+        return request
+    try:
+        return draw(request, look)
+    except CamkitError as error:
+        return Failure(request.id, error)
+
+
 def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failure]:
     for id in ids:
         truth = None if show.truths is None else show.truths.get(id)
         try:
             if id not in show.photos.paths:
-                raise InputError(f"there is no photo of it in {show.photos.root}; give --images a folder that has it")
+                raise InputError(missing_photo(show.photos))
             activations = tuple(reader.read(id) for reader in show.readers)
             yield Request(id, show.photos.paths[id], truth, activations)
         except CamkitError as error:

@@ -21,16 +21,16 @@ from camkit.data.images import find_images
 from camkit.data.reading import examples, is_folder
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.pipeline.folder_sink import FolderSink, Maker
-from camkit.pipeline.output import Runtime, Summary, write_activations
+from camkit.pipeline.output import Runtime, Summary, check_inputs_stay, write_activations
 from camkit.pipeline.run import Step
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
-from camkit.stages.mask import step_for
+from camkit.stages.mask_rules import step_for
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header, Kind, kinds_that
 from camkit.types import Activation, Record
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
@@ -44,7 +44,7 @@ TAKES: Mapping[str, Callable[[Kind], bool]] = {
 }
 ONE_FILE: Mapping[str, tuple[str, Callable[[Kind], Callable[..., None]]]] = {
     "psa": (".npy", lambda kind: partial(write_psa, background=kind.background > 0)),
-    "irn": (".npy", lambda kind: partial(write_irn, resize=upsample)),
+    "irn": (".npy", lambda kind: write_irn),
     "npz": (".npz", lambda kind: partial(write_npz, kind=kind.name)),
     "png": (".png", lambda kind: write_png),
 }
@@ -80,6 +80,8 @@ def export_store(
             image_root=store.header.image_root,
             provenance=stage("export", _parameters(format, store, threshold, list), parents=[history_of(store)]),
         )
+        read = [*paths, images, store.header.image_root or None]
+        check_inputs_stay(folder, read, "choose another folder")
         target = _target(format, store, folder, list, images)
         if store.failures:
             log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
@@ -119,6 +121,7 @@ def _target(format: str, store: Reader, folder: Path, list: Path | None, images:
         return CocoTarget.of(classes, store.ids)
     photos = _photos(store, images)
     if format == "deeplab":
+        check_inputs_stay(list, [*store.paths, *photos.values()], "choose another --list")
         return DeeplabTarget.of(folder, list, photos)
     return HuggingFaceTarget(classes, photos)
 

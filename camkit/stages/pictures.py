@@ -12,18 +12,18 @@ from PIL import Image
 
 from camkit.data.images import read_image
 from camkit.data.masks import read_mask
-from camkit.errors import CamkitError, ImageError
+from camkit.errors import ImageError
 from camkit.evaluate import metrics
 from camkit.evaluate.confusion import ConfusionAccumulator
-from camkit.evaluate.resize import upsample
-from camkit.methods.seeds import mask_labels, mask_of_maps, mask_of_probs
-from camkit.pipeline.load import Failure
+from camkit.methods.seeds import classes_of_mask, mask_labels, mask_of_maps, mask_of_probs
 from camkit.stages.notes import whole_numbers
 from camkit.stages.reducers import judged
 from camkit.store.schema import kind_of
 from camkit.types import Activation, Record, Size
+from camkit.upsample import upsample
 from camkit.view import overlay
-from camkit.view.sheet import Row, encoded
+from camkit.view.picture import encoded
+from camkit.view.sheet import Row
 
 if TYPE_CHECKING:
     from camkit.view.page import Card
@@ -72,40 +72,26 @@ class _Subject:
     ious: tuple[float | None, ...]
 
 
-def sheet_rows(request: Request | Failure, look: Look) -> list[Row] | Failure:
+def sheet_rows(request: Request, look: Look) -> list[Row]:
     """A row for each class that has maps; an image without maps, or whose stores hold masks alone, has one."""
-    try:
-        return request if isinstance(request, Failure) else _rows(_read(request, look), look)
-    except CamkitError as error:
-        return Failure(request.id, error)
+    return _rows(_read(request, look), look)
 
 
-def page_card(request: Request | Failure, look: Look) -> Card | Failure:
+def page_card(request: Request, look: Look) -> Card:
     """The image's pictures as JPEGs, one per column, all of its classes in one picture."""
-    try:
-        return request if isinstance(request, Failure) else _card(_read(request, look), look)
-    except CamkitError as error:
-        return Failure(request.id, error)
+    return _card(_read(request, look), look)
 
 
-def large_overlays(request: Request | Failure, look: Look) -> list[Image.Image] | Failure:
+def large_overlays(request: Request, look: Look) -> list[Image.Image]:
     """The tiles of the truth, if there is one, and of the first column: one for each class that has a map."""
-    rows = sheet_rows(request, look)
-    if isinstance(rows, Failure):
-        return rows
-    tiles = [tile for row in rows for tile in row.tiles[1:]]
+    tiles = [tile for row in sheet_rows(request, look) for tile in row.tiles[1:]]
     return [tile for tile in tiles if tile is not None]
 
 
-def judge(request: Request | Failure, look: Look) -> tuple[str, float | None] | Failure:
+def judge(request: Request, look: Look) -> tuple[str, float | None]:
     """The image's id and the mean IoU of the first column."""
-    if isinstance(request, Failure):
-        return request
-    try:
-        truth = None if request.truth is None else read_mask(request.truth)
-        return request.id, _iou(request.activations[0], truth, look, 0)
-    except CamkitError as error:
-        return Failure(request.id, error)
+    truth = None if request.truth is None else read_mask(request.truth)
+    return request.id, _iou(request.activations[0], truth, look, 0)
 
 
 def image_iou(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> float | None:
@@ -233,12 +219,6 @@ def _truth_caption(subject: _Subject, look: Look) -> str:
     if subject.truth is None:
         return "no ground truth"
     return ", ".join(look.names[index] for index in classes_of_mask(subject.truth, len(look.names)))
-
-
-def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """[n] int64, ascending: the classes a mask [H, W] holds."""
-    values = np.unique(mask).astype(np.int64)
-    return values[(values > 0) & (values <= num_classes)] - 1
 
 
 def _iou_caption(iou: float | None) -> str:

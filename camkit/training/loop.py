@@ -23,10 +23,10 @@ from camkit.errors import InputError, UsageError
 from camkit.pipeline.device import Device, arithmetic
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.progress import show_progress
+from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.interruption import Interruption
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Recipe
 from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")
@@ -331,8 +331,17 @@ def check_resting(network: nn.Module, names: Sequence[str]) -> None:
     known = dict(network.named_modules())
     for name in names:
         if name not in known or not name:
-            top = ", ".join(child for child, _ in network.named_children())
+            top = ", ".join(_largest(network))
             raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
+
+
+def _largest(network: nn.Module, inside: str = "") -> list[str]:
+    """The names of its children, or of their children where there is but one."""
+    children = dict(network.named_children())
+    if len(children) != 1:
+        return [inside + name for name in children]
+    ((name, only),) = children.items()
+    return _largest(only, f"{inside}{name}.") or [inside + name]
 
 
 def _hold_still(network: nn.Module, names: Sequence[str], *, norms: bool) -> None:

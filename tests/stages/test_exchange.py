@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickletools
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ from PIL import Image
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.data.masks import read_mask, write_mask
 from camkit.errors import InputError, LabelError, UsageError
-from camkit.stages.exchange import Foreign, import_files
 from camkit.stages.export import MASKS, export_store
+from camkit.stages.import_ import Foreign, import_files
 from camkit.types import Size, no_classes
 from tests.data.exchange.programs import random_maps, random_probs, write_irn_cam, write_psa_cam
 
@@ -192,8 +193,11 @@ class TestExport:
     @pytest.mark.parametrize("options", [{}, {"overwrite": True}])
     def test_a_folder_of_somebody_elses(self, photos, tmp_path, options):
         store = write_store(tmp_path / "store.h5", "maps")
-        with pytest.raises(UsageError, match=r"holds files that camkit export did not write \(a1.jpg, día 1\)"):
+        with pytest.raises(UsageError, match="is both input and output; choose another folder"):
             export_store(store, photos, "psa", **options)
+        others = shutil.copytree(photos, tmp_path / "others")
+        with pytest.raises(UsageError, match=r"holds files that camkit export did not write \(a1.jpg, día 1\)"):
+            export_store(store, others, "psa", **options)
         (tmp_path / "out").mkdir()
         (tmp_path / "out/camkit.json").write_text('{"format": "camkit masks", "provenance": {}}')
         with pytest.raises(UsageError, match="is not from camkit export"):

@@ -12,11 +12,11 @@ from PIL import Image
 from camkit import Activation, Header, Output, Writer, crf, evaluate_predictions, export_store, mask, open_store
 from camkit.data.masks import write_mask
 from camkit.errors import UsageError
-from camkit.stages.affinity_train import _check_source
+from camkit.stages.affinities import _check_source
 from camkit.stages.exhibition import Column, View
-from camkit.stages.refine import refine_superpixel
+from camkit.stages.refine_superpixel import refine_superpixel
+from camkit.stages.refine_walk import refine_walk
 from camkit.stages.show import show_sheet
-from camkit.stages.walk import refine_walk
 from camkit.store import KINDS
 from camkit.types import no_classes
 

@@ -89,11 +89,10 @@ def names_for(ask: Ask, *folders: Path) -> tuple[str, ...]:
 def known_names(ask: Ask, *folders: Path) -> tuple[str, ...] | None:
     if ask.classes is not None:
         return ask.classes
-    return next((names for folder in folders if (names := noted_names(folder))), None)
+    return next((names for folder in folders if (names := _noted(folder))), None)
 
 
-def noted_names(path: Path) -> tuple[str, ...] | None:
-    """The names of the classes, by the memo of a folder that camkit wrote."""
+def _noted(path: Path) -> tuple[str, ...] | None:
     folder = path if is_folder(path) else path.parent
     try:
         names = json.loads((folder / MEMO).read_text(encoding="utf-8"))["classes"]

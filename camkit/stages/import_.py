@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from camkit.data.lists import read_id_list
 from camkit.data.voc import find_voc
 from camkit.errors import CamkitError, ImageError, LabelError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay, open_output, write_activations
 from camkit.pipeline.select import shard_of_environment
 from camkit.store.provenance import stage
 from camkit.store.schema import Header, kind_of, shard_ids
@@ -72,13 +72,12 @@ class Import:
         try:
             found = self.source.read(name)
             size = self._size(id, found, path)
-            values = self._values(found, size, path)
         except LabelError:
             raise
         except CamkitError as error:
             return Failure(id, error)
         check_classes(found, self.source.kind, len(self.source.classes), path)
-        return Record(id, size, upstream=Activation(id, values, found.classes, size))
+        return Record(id, size, upstream=Activation(id, found.values, found.classes, size))
 
     def _size(self, id: str, found: Found, path: Path) -> Size:
         photo = self.photos.get(id)
@@ -92,11 +91,15 @@ class Import:
             raise ImageError(f"{path} is for a photo of {there} px, but {photo} has {expected}")
         return size
 
-    def _values(self, found: Found, size: Size, path: Path) -> np.ndarray:
+    def checked(self, batch: Sequence[Record]) -> list[Activation]:
+        """A step: what was read, of which maps and probabilities must lie in their range."""
+        return [replace(record.upstream, values=self._values(record.upstream)) for record in batch if record.upstream]
+
+    def _values(self, found: Activation) -> np.ndarray:
         if kind_of(self.source.kind).is_mask:
             return found.values
-        values = found.values if len(found.values) else np.zeros((0, *size), np.float32)
-        return checked_values(values, self.source.kind, self.clip, path)
+        values = found.values if len(found.values) else np.zeros((0, *found.size), np.float32)
+        return checked_values(values, self.source.kind, self.clip, self.source.files[self.names[found.id]])
 
     def records(self, ids: Sequence[str], workers: int) -> Iterator[Record | Failure]:
         return load_ahead(ids, self.read, workers=workers)
@@ -119,14 +122,15 @@ def import_files(
         provenance=stage("import", _parameters(content, foreign, output), selection=_selection(content, path)),
     )
     shard = shard_of_environment()
-    with open_output(output, header, ids, shard) as sink:
+    with open_output(output, header, ids, shard, inputs=[path, foreign.images]) as sink:
         return write_activations(
             sink,
             shard_ids(ids, shard),
             partial(content.records, workers=runtime.workers),
-            _as_read,
+            content.checked,
             description="import",
             runtime=runtime,
+            threads=runtime.workers,
         )
 
 
@@ -162,8 +166,7 @@ def _check(foreign: Foreign, path: Path, output: Output) -> None:
         raise UsageError(f"{foreign.format} is not a format; the formats are {', '.join(READERS)}")
     if foreign.limit is not None and foreign.limit < 1:
         raise UsageError(f"--limit {foreign.limit}: take at least one image")
-    if output.out not in (None, STANDARD_OUTPUT) and output.out.resolve() == path.resolve():
-        raise UsageError(f"{output.out} is both input and output; choose another --out")
+    check_inputs_stay(output.out, [path, foreign.images])
 
 
 def _parameters(content: Import, foreign: Foreign, output: Output) -> dict[str, Any]:
@@ -182,7 +185,3 @@ def _selection(content: Import, path: Path) -> dict[str, Any]:
         file = os.path.abspath(content.source.files[name])  # noqa: PTH100 - of many files: Path.resolve asks the disk
         digest.update(json.dumps([id, file]).encode() + b"\n")
     return {"count": len(content.names), "sha256": digest.hexdigest(), "images": str(path.resolve())}
-
-
-def _as_read(batch: Sequence[Record]) -> list[Activation]:
-    return [record.upstream for record in batch if record.upstream is not None]
