@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,31 +16,6 @@ from camkit.methods.cam import class_maps
 from camkit.methods.resize import resize_maps
 from camkit.methods.response import network_input, normalise, scale_pyramid
 from camkit.types import Classifier, Size
-
-Preset = Literal["voc", "coco"]
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The numbers of section 4.1; `context_low` is the published program's.
-
-    clusters          K: of the foreground, and again of the context of each class
-    threshold         τ: where the normalised CAM reaches it is foreground
-    foreground_score  μ_f: a foreground centre is kept above it
-    context_score     μ_b: a context centre is kept below it, and above `context_low`
-    """
-
-    clusters: int = 12
-    threshold: float = 0.1
-    foreground_score: float = 0.9
-    context_score: float = 0.9
-    context_low: float = 0.05
-
-
-PRESETS: Mapping[Preset, Hyperparameters] = {
-    "voc": Hyperparameters(),
-    "coco": Hyperparameters(clusters=20, threshold=0.25, context_score=0.5),
-}
 
 
 def foreground_cells(maps: Tensor, grid: Size, threshold: float, *, nearest: bool = False) -> Tensor:

@@ -71,6 +71,10 @@ class ClassifierNetwork(nn.Module, ABC):
         """Of the module that holds the weight; None: that is made of others."""
         return "head"
 
+    def fresh_modules(self, *, kept: bool) -> tuple[str, ...]:
+        """What starts from nothing; kept: the linear layer has been trained."""
+        return () if kept or self.head_name is None else (self.head_name,)
+
     @property
     def weight(self) -> Tensor:
         return self.head.weight

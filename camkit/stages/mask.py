@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from camkit.data.exchange.png import write_png
 from camkit.data.exchange.writing import OneFile
@@ -32,13 +32,13 @@ from camkit.stages.mask_rules import Witnesses, step_for
 from camkit.store.provenance import sha256_file, stage, to_json
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, Kind, MaskRule, shard_ids
+from camkit.types import Rule
 
 log = logging.getLogger("camkit")
 
 PNG = OneFile(".png", write_png)
 MAKER = Maker("camkit mask", "camkit masks", "masks")
 
-Rule = Literal["threshold", "icd"]
 RULES: Mapping[MaskRule | None, Rule] = {"threshold": "threshold", "sign": "icd"}
 """What --rule calls it."""
 

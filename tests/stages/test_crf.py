@@ -13,7 +13,7 @@ from PIL import Image
 from camkit import Activation, Header, Output, Runtime, Writer, open_store
 from camkit.errors import InputError, UsageError
 from camkit.methods.crf import CrfParameters, dense_crf, unary_of_labels, unary_of_probs, with_background
-from camkit.methods.crf.settings import settings_of
+from camkit.settings.crf import settings_of
 from camkit.stages.crf import crf, effective_settings
 from camkit.store.schema import kind_of
 from camkit.types import no_classes
