@@ -12,6 +12,7 @@ from camkit.types import Pooling
 
 Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "poly-epoch", "cosine", "constant"]
+LossOver = Literal["mean", "sum"]
 Range = tuple[float, float]
 
 
@@ -64,6 +65,11 @@ class Recipe:
         metavar="DECAY",
     )  # fmt: skip
     pooling: Pooling = option("average", "Of the scores at all positions.")
+    loss_over: LossOver = option(
+        "mean",
+        "A photo's classification loss: the mean of the classes' losses, or their sum, whose gradient is p - y for "
+        "each class. {default}.",
+    )
     freeze_norm: bool = option(False, "Batch norms keep their statistics.", flags=["--freeze-norm/--train-norm"])
     norm_learns: bool = True
     freeze: tuple[str, ...] = option((), "Modules that do not learn (stem,layer1).", metavar="NAME,…")
@@ -91,13 +97,12 @@ PRESETS: Mapping[str, Recipe] = {
         epochs=5, batch_size=16, rate=0.1, momentum=1e-4, weight_decay=1e-4, freeze_norm=True,
         freeze=("stem",), augmentation=Augmentation(long_side=(320, 640), crop=512),
     ),
-    # 20,000 steps of two photos; its first 30,000, with the trunk frozen, are a run of their own with --freeze
     "dcsm": Recipe(
-        epochs=4, batch_size=2, rate=1e-5, head_factor=1.0, schedule="constant", pooling="maximum",
+        epochs=4, batch_size=2, rate=1e-5, head_factor=1.0, schedule="constant", pooling="maximum", loss_over="sum",
         augmentation=Augmentation(resize=500, scale_range=(0.7, 1.4)),
     ),
     "icd": Recipe(
-        epochs=20, batch_size=32, rate=1e-3, schedule="poly-epoch",
+        epochs=20, batch_size=32, rate=1e-3, schedule="poly-epoch", loss_over="sum",
         augmentation=Augmentation(scale_range=(0.5, 1.5), crop=321),
     ),
     # of affinities

@@ -66,6 +66,7 @@ def test_a_training_leaves_a_checkpoint_that_others_can_use(scenes: World, tmp_p
     assert info.returncode == 0, said(info)
     assert "features conv5, structure c, hidden 8" in info.stdout.decode()
     assert "camkit icd-train" in info.stdout.decode()
+    assert "loss_over=sum" in info.stdout.decode()
     assert "not needed" not in info.stdout.decode()
     used = camkit(
         "cam", "--ckpt", "icd.safetensors", "--images", scenes.root, "--limit", "2", "--out", "c.h5", cwd=tmp_path

@@ -143,7 +143,7 @@ def batch_of(present: Sequence[Sequence[int]], seed: int = 0) -> Batch:
     return collate(samples, device=CPU, fill=FILL)
 
 
-step = partial(losses, recipe=PAPER, with_superpixels=True, ranks=Ranks())
+step = partial(losses, recipe=PAPER, over="sum", with_superpixels=True, ranks=Ranks())
 
 
 def test_a_step_has_three_losses_and_moves_the_means() -> None:
