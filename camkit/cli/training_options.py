@@ -157,7 +157,7 @@ _OF_RECIPE = Settings(PRESETS, RECIPE)
 _OF_PAIR_RECIPE = Settings(
     PRESETS,
     RECIPE,
-    but=("pooling", "loss_over"),
+    but=("pooling", "loss_over", "rest_epochs"),
     told={
         "head_factor": "What is added to a trunk learns so many times as fast.",
         "freeze": "Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",

@@ -72,6 +72,11 @@ class ClassifierNetwork(nn.Module, ABC):
         return "head"
 
     @property
+    def upper_names(self) -> tuple[str, ...]:
+        """Of the classifier's own layers, which may learn alone at first."""
+        return () if self.head_name is None else (self.head_name,)
+
+    @property
     def weight(self) -> Tensor:
         return self.head.weight
 

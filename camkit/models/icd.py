@@ -157,6 +157,10 @@ class IcdNetwork(ClassifierNetwork):
         self.heads = heads if hollow else heads.to(classifier.weight.device)
 
     @property
+    def upper_names(self) -> tuple[str, ...]:
+        return (*(f"classifier.{name}" for name in self.classifier.upper_names), "heads")
+
+    @property
     def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
         return self.classifier.head
 

@@ -99,6 +99,10 @@ class VGG16(ClassifierNetwork):
         self.trunk.append(nn.ReLU())
 
     @property
+    def upper_names(self) -> tuple[str, ...]:
+        return ("head",) if self.fc6 is None else ("fc6", "fc7", "head")
+
+    @property
     def layers(self) -> Mapping[str, nn.Module]:
         return {name: self.trunk[position] for name, position in self.positions.items()}
 

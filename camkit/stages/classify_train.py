@@ -117,6 +117,7 @@ def make_job(
         save=partial(save_epoch, arch=arch, classes=classes, input_size=input_size, provenance=provenance),
         draw=partial(draw_learning_curve, title=f"{arch}, {len(classes)} classes, {len(items)} training photos"),
         resting=resting_stem(recipe, network),
+        upper=network.upper_names,
     )
 
 

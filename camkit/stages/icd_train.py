@@ -177,6 +177,7 @@ class _Training:
             save=partial(_save_epoch, arch=arch, classes=self.classes, input_size=seen, provenance=self.run),
             draw=partial(_draw_classification, title=title),
             resting=resting_stem(self.recipe, network),
+            upper=network.upper_names,
         )
 
     def network(self) -> tuple[IcdNetwork, str, list[str]]:
