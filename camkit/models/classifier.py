@@ -19,6 +19,7 @@ from camkit.types import Pooling
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
+DROPOUT = 0.5  # behind VGG16's fc6 and fc7, and ICD's own
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models.checkpoint import load_classifier, packaged, save_classifier
-from camkit.models.classifier import FRESH_DEVIATION, ClassifierNetwork, LoadedClassifier, Tap
+from camkit.models.classifier import DROPOUT, FRESH_DEVIATION, ClassifierNetwork, LoadedClassifier, Tap
 from camkit.models.levels import (
     Levels,
     chosen,
@@ -106,6 +106,7 @@ class Heads(nn.Module):
         if plan.structure in ("b", "c"):
             self.fc6 = nn.Conv2d(inputs, plan.hidden, 3, padding=1)
             self.fc7 = nn.Conv2d(plan.hidden, plan.hidden, 1)
+            self.dropout = nn.Dropout(DROPOUT)
         read = {"a": inputs, "b": plan.hidden, "c": inputs + 2 * plan.hidden, "d": inputs + shared}
         self.adapted = nn.Conv2d(read[plan.structure], classes, 1)
         draw_weights(self)
@@ -130,8 +131,8 @@ class Heads(nn.Module):
         if self.plan.structure == "d":
             return joined([normal, levels.fc6] if levels.fc7 is None else [normal, levels.fc6, levels.fc7])
         assert self.fc6 is not None
-        fc6 = F.relu(self.fc6(features))
-        fc7 = F.relu(self.fc7(fc6))
+        fc6 = self.dropout(F.relu(self.fc6(features)))
+        fc7 = self.dropout(F.relu(self.fc7(fc6)))
         return fc7 if self.plan.structure == "b" else joined([normal, fc6, fc7])
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, Tap, dilate
+from camkit.models.classifier import DROPOUT, ClassifierNetwork, Shapes, Stride, Tap, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -86,6 +86,7 @@ class VGG16(ClassifierNetwork):
             reach = dilation if plan.kernel == 7 else 1
             self.fc6 = nn.Conv2d(inputs, plan.hidden[0], plan.kernel, 1, reach * (plan.kernel // 2), reach)
             self.fc7 = nn.Conv2d(plan.hidden[0], plan.hidden[1], 1)
+            self.dropout = nn.Dropout(DROPOUT)
             inputs = plan.hidden[1]
         self.relu = nn.ReLU()
         self.head = nn.Linear(inputs, plan.num_classes, bias=plan.bias)
@@ -110,7 +111,7 @@ class VGG16(ClassifierNetwork):
         x = self.trunk(x)
         if self.fc6 is None:
             return x
-        return self.relu(self.fc7(self.relu(self.fc6(x))))
+        return self.dropout(self.relu(self.fc7(self.dropout(self.relu(self.fc6(x))))))
 
     @property
     def taps(self) -> Mapping[Tap, nn.Module]:

@@ -134,13 +134,13 @@ def check_recipe(recipe: Recipe) -> None:
     augmentation = recipe.augmentation
     low, high = augmentation.scale_range
     shortest, longest = augmentation.long_side or (1, 1)
+    alone, epochs = recipe.rest_epochs, recipe.epochs
     check(recipe)
     check(augmentation)
     wrong = {
         f"--long-side {shortest},{longest}: give the smaller one first": not 0 < shortest <= longest,
         f"--scale-range {low:g},{high:g}: give a low and a high factor above 0, the low one first": not 0 < low <= high,
-        f"--rest-epochs {recipe.rest_epochs}: of --epochs {recipe.epochs} none is left in which all layers learn": recipe.rest_epochs
-        >= recipe.epochs,
+        f"--rest-epochs {alone}: of --epochs {epochs} none is left for all layers": alone >= epochs,
         f"--clip {recipe.clip}: give a norm above 0": recipe.clip is not None and not recipe.clip > 0,
         "--scale-range and --long-side both set the photos' size: give one": augmentation.long_side is not None
         and augmentation.scale_range != (1.0, 1.0),
