@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from camkit.errors import UsageError
+from camkit.models.state import State
 from camkit.types import Pooling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -127,6 +128,10 @@ class ClassifierNetwork(nn.Module, ABC):
         """
         conv4, conv5, _ = list(self.layers.values())[-3:]
         return {"conv4": conv4, "conv5": conv5}
+
+    def fully_connected(self, channels: int) -> tuple[State, State] | None:
+        """Weights of its fc6 and fc7 for convolutions of 3×3 and 1×1 with so many channels; None: it has none such."""
+        return None
 
     def with_layers_for_icd(
         self, *, kept: bool, output_stride: int | None

@@ -124,12 +124,32 @@ class VGG16(ClassifierNetwork):
     def with_layers_for_icd(
         self, *, kept: bool, output_stride: int | None
     ) -> tuple[ClassifierNetwork, tuple[str, ...]] | None:
-        """ICD's fc6 and fc7 are those of class maps; a trained linear layer keeps its own."""
+        """ICD's fc6 and fc7 are those of class maps, thinned out if need be; a trained linear layer keeps its own."""
         if self.fc6 is not None and (kept or self.fc6.kernel_size[0] == 3):
             return None
         remade = for_maps(self.num_classes, self.width, output_stride, batch_norm=bool(self.conv_norm_pairs))
         remade.trunk.load_state_dict(self.trunk.state_dict())
-        return remade, ("fc6", "fc7", "head")
+        assert remade.fc6 is not None
+        thinned = self.fully_connected(remade.fc6.out_channels)
+        if thinned is None:
+            return remade, ("fc6", "fc7", "head")
+        for layer, weights in zip((remade.fc6, remade.fc7), thinned, strict=True):
+            layer.load_state_dict(weights)
+        return remade, ("head",)
+
+    def fully_connected(self, channels: int) -> tuple[State, State] | None:
+        """As DeepLab's authors thin out theirs: of 4,096 channels every fourth, of 7 rows and columns 0, 3 and 6."""
+        if self.fc6 is None or self.fc6.kernel_size[0] not in (3, 7):
+            return None
+        every = [layer.out_channels // channels for layer in (self.fc6, self.fc7)]
+        if [channels * n for n in every] != [self.fc6.out_channels, self.fc7.out_channels]:
+            return None
+        weights = self.state_dict()
+        (lower, upper), step = every, self.fc6.kernel_size[0] // 2
+        return (
+            {"weight": weights["fc6.weight"][::lower, :, ::step, ::step], "bias": weights["fc6.bias"][::lower]},
+            {"weight": weights["fc7.weight"][::upper, ::lower], "bias": weights["fc7.bias"][::upper]},
+        )
 
 
 def for_maps(num_classes: int, width: int, output_stride: int | None, *, batch_norm: bool = False) -> VGG16:

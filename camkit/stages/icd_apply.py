@@ -60,7 +60,8 @@ def icd_apply(
     }  # fmt: skip
     return write_maps(
         "icd-apply", method, parameters, inputs, network, output, runtime, resize=resize, size=size,
-        kind="maps" if branch == "cam" else "signed", load=load_icd_network,
+        kind="maps" if branch == "cam" else "signed",
+        load=partial(load_icd_network, top_down=branch == "top-down"),
     )  # fmt: skip
 
 

@@ -76,12 +76,14 @@ def losses(
             refined = icd.average_in_superpixels(refined, superpixels, recipe.superpixel_vote)
         refined = icd.one_class_each(refined, present)
     bottom_up = icd.bottom_up_losses(raw, present, inside, recipe.bottom_up)
-    top_down = icd.top_down_losses(branches.adapted, refined, present, inside, recipe.ignore_band)
-    return {
+    found = {
         "classification": classify.classification_loss(branches.logits, batch.seen.targets, over),
         "bottom_up": recipe.bottom_up_weight * _mean_of_single(bottom_up, icd.has_one_class(present), ranks),
-        "top_down": icd.top_down_weight(epochs_done, recipe.top_down_warmup) * top_down.mean(),
     }
+    if branches.adapted is not None:
+        top_down = icd.top_down_losses(branches.adapted, refined, present, inside, recipe.ignore_band)
+        found["top_down"] = icd.top_down_weight(epochs_done, recipe.top_down_warmup) * top_down.mean()
+    return found
 
 
 def _mean_of_single(losses: Tensor, single: Tensor, ranks: Ranks) -> Tensor:

@@ -41,7 +41,7 @@ class Job:
     """What a trainer brings.
 
     network   what is trained and kept
-    fresh     names of its modules that start from nothing: they learn faster
+    fresh     names of its modules and weights that start from nothing: they learn faster
     items     what one epoch goes through; they are got in the main thread, where stores are read
     load      item, random numbers → sample; in threads
     collate   samples → batch, on the device
@@ -332,7 +332,7 @@ class _Run:
 
 def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> torch.optim.Optimizer:
     """Weights that start from nothing learn `head_factor` times as fast."""
-    new = {id(p) for name in fresh for p in network.get_submodule(name).parameters()}
+    new = {id(p) for name, p in network.named_parameters() if any(f"{name}.".startswith(f"{one}.") for one in fresh)}
     learning = [p for p in network.parameters() if p.requires_grad]
     split = [[p for p in learning if id(p) not in new], [p for p in learning if id(p) in new]]
     factors = (1.0, recipe.head_factor)
