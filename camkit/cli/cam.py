@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from camkit.cli import options as o
 
 
@@ -12,6 +16,15 @@ def command(
     scales: o.Scales = o.DEFAULT_SCALES,
     flip: o.Flip = True,
     refined: o.Refined = None,
+    signed: Annotated[
+        bool,
+        typer.Option(
+            "--signed",
+            help="Without the ReLU, the mean over scales and mirror images: signed scores, judged as ICD's are.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = False,
+    raw: o.Raw = False,
     size: o.MapSize = "4",
     runtime: o.Runtime,
 ) -> None:
@@ -22,6 +35,8 @@ def command(
     camkit cam --ckpt resnet38.pth --images VOC2012/ --list train --out cams.h5
 
     camkit cam --ckpt mine.safetensors --images photos/ --labels tags.csv | camkit mask --png masks/
+
+    camkit cam --signed --ckpt icd.safetensors --images VOC2012/ --list train | camkit evaluate --gt VOC2012/
     """
     from camkit.cli.console import close_with
     from camkit.cli.parse import numbers
@@ -35,6 +50,8 @@ def command(
         scales=numbers("--scales", scales, low=0.01, high=16),
         flip=flip,
         refined=refined,
+        signed=signed,
+        raw=raw,
         resize=resize,
         size=size,
     )

@@ -19,18 +19,12 @@ def command(
     branch: Annotated[
         BranchChoice,
         typer.Option(
-            help="top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps.",
+            help="top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps, "
+            "with --raw signed.",
             rich_help_panel=o.METHOD,
         ),
     ] = "top-down",
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw",
-            help="Scores as the network gives them, instead of each class's divided by its largest of either sign.",
-            rich_help_panel=o.METHOD,
-        ),
-    ] = False,
+    raw: o.Raw = False,
     resize: o.Resize = None,
     scales: Annotated[
         str, typer.Option(metavar="S,S,…", help="Scales whose scores are averaged.", rich_help_panel=o.METHOD)
@@ -41,12 +35,12 @@ def command(
 ) -> None:
     """ICD: signed scores of every class that an image has, above 0 where it is and below 0 where it is not.
 
-    Takes a checkpoint of camkit icd-train; writes a store of signed scores, or with --branch cam one of the maps that
-    camkit mask --rule icd asks where several classes claim a pixel. camkit refine superpixel averages scores.
+    Takes a checkpoint of camkit icd-train; writes a store of signed scores. Those of --branch cam --raw are what camkit
+    mask --rule icd asks where several classes claim a pixel. camkit refine superpixel averages scores.
 
     camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --out scores.h5
 
-    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --branch cam --out cams.h5
+    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --branch cam --raw --out cams.h5
 
     camkit mask scores.h5 --rule icd --cams cams.h5 --png seeds/
     """

@@ -120,6 +120,14 @@ Scales = Annotated[
     typer.Option(metavar="S,S,…", help="Scales whose maps are summed.", rich_help_panel=METHOD),
 ]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Also see every photo mirrored.", rich_help_panel=METHOD)]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw",
+        help="Scores as the network gives them, instead of each class's divided by its largest of either sign.",
+        rich_help_panel=METHOD,
+    ),
+]
 Refined = Annotated[
     bool | None,
     typer.Option(
