@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from camkit.cli import options as o
 
 
@@ -12,20 +10,15 @@ def command(
     inputs: o.Inputs,
     network: o.Network,
     output: o.Output,
-    resize: o.Resize = None,
-    scales: o.Scales = o.DEFAULT_SCALES,
-    flip: o.Flip = True,
+    resize: o.Resize,
+    pyramid: o.Pyramid,
     refined: o.Refined = None,
     signed: Annotated[
         bool,
-        typer.Option(
-            "--signed",
-            help="Without the ReLU, the mean over scales and mirror images: signed scores, judged as ICD's are.",
-            rich_help_panel=o.METHOD,
-        ),
+        o.METHOD("Without the ReLU, the mean over scales and mirror images: signed scores, as ICD's are.", "--signed"),
     ] = False,
     raw: o.Raw = False,
-    size: o.MapSize = "4",
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """Class activation maps: where the classifier sees each class that an image has.
@@ -39,20 +32,9 @@ def command(
     camkit cam --signed --ckpt icd.safetensors --images VOC2012/ --list train | camkit evaluate --gt VOC2012/
     """
     from camkit.cli.console import close_with
-    from camkit.cli.parse import numbers
     from camkit.stages.cam import cam
 
     summary = cam(
-        inputs,
-        network,
-        output,
-        runtime,
-        scales=numbers("--scales", scales, low=0.01, high=16),
-        flip=flip,
-        refined=refined,
-        signed=signed,
-        raw=raw,
-        resize=resize,
-        size=size,
+        inputs, network, output, runtime, refined=refined, signed=signed, raw=raw, resize=resize, size=size, **pyramid
     )
     close_with(summary, output.out)

@@ -73,6 +73,10 @@ class ClassifierNetwork(nn.Module, ABC):
         """Of the module that holds the weight; None: that is made of others."""
         return "head"
 
+    def fresh_modules(self, *, kept: bool) -> tuple[str, ...]:
+        """What starts from nothing; kept: the linear layer has been trained."""
+        return () if kept or self.head_name is None else (self.head_name,)
+
     @property
     def upper_names(self) -> tuple[str, ...]:
         """Of the classifier's own layers, which may learn alone at first."""

@@ -171,8 +171,12 @@ class IcdNetwork(ClassifierNetwork):
         return (*(f"classifier.{name}" for name in self.classifier.upper_names), "heads")
 
     @property
-    def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
-        return self.classifier.head
+    def weight(self) -> Tensor:
+        return self.classifier.weight
+
+    @property
+    def num_classes(self) -> int:
+        return self.classifier.num_classes
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:
@@ -184,6 +188,9 @@ class IcdNetwork(ClassifierNetwork):
 
     def features(self, x: Tensor) -> Tensor:
         return self.classifier.features(x)
+
+    def pool(self, features: Tensor) -> Tensor:
+        return self.classifier.pool(features)
 
     @property
     def directions(self) -> Tensor:
@@ -301,7 +308,7 @@ def ready_for_icd(
     """
     remade = classifier.with_layers_for_icd(kept=kept, output_stride=output_stride)
     if remade is None:
-        return classifier, () if kept else ("head",)
+        return classifier, classifier.fresh_modules(kept=kept)
     network, fresh = remade
     for name in fresh:
         draw_weights(network.get_submodule(name))

@@ -13,6 +13,7 @@ Structure = Literal["a", "b", "c", "d"]
 Form = Literal["square", "absolute", "sigmoid"]
 Vote = Literal["mean", "sign"]
 Reads = Literal["normalised", "features"]
+Branch = Literal["top-down", "bottom-up", "cam"]
 
 PUBLISHED = {"bottom_up_weight": 10, "superpixel_vote": "sign", "ignore_band": 0.2}
 """Where the authors' program differs from the paper."""

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from camkit.data.images import ImageSet
 from camkit.errors import InputError, UsageError
-from camkit.methods.walk.confident import PUBLISHED, Confidence
-from camkit.methods.walk.settings import RANGES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.upstream import Sources, find_photos, history_of, name_of_input, open_input, paths_of
+from camkit.settings.pairs import PAIRS, PUBLISHED, Confidence
 from camkit.settings.recipe import Recipe
 from camkit.stages.confident import Labels, crf_of, levels_of
 from camkit.stages.training import (
@@ -44,30 +43,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("camkit")
 
-RADIUS: Mapping[AffinityKind, int] = {"affinitynet": 5, "irn": 10}
 TITLES: Mapping[AffinityKind, str] = {"affinitynet": "AffinityNet", "irn": "IRN's boundaries"}
 TAKES = ("maps", "signed", "masks")
-
-
-def confidence_of(kind: AffinityKind, foreground: float | None, background: float | None) -> Confidence | None:
-    """The published one with some of it changed; None where nothing is."""
-    if foreground is None and background is None:
-        return None
-    known = PUBLISHED[kind]
-    return replace(
-        known,
-        foreground=known.foreground if foreground is None else foreground,
-        background=known.background if background is None else background,
-    )
 
 
 def train_affinities(
     kind: AffinityKind, sources: Sources, place: TrainingPlace, recipe: Recipe, runtime: Runtime,
     confidence: Confidence | None, radius: int, images: Path | str | None, input_size: int | None,
 ) -> Trained:  # fmt: skip
-    low, high = RANGES["radius"]
-    if not max(low, 2) <= radius <= high:
-        raise UsageError(f"--radius {radius}: give a number from 2 to {high:g}")
+    replace(PAIRS[kind], radius=radius)  # which checks it
     paths = paths_of(sources)
     device = choose_device(runtime.device, runtime.precision)
     with open_input(paths) as store, ExitStack() as stack:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from camkit.defaults import SCALES
+from camkit.defaults import MAP_STRIDE, SCALES
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.stages.maps import MapMethod, Notes, checked_scales, grid_multiple, no_notes, signed_maps, write_maps
 from camkit.stages.network import Network
 from camkit.stages.refined import refiner_of, told
-from camkit.types import Size
+from camkit.types import LongerSide, Resolution, Size
 
 if TYPE_CHECKING:
     import torch
@@ -32,16 +32,16 @@ def cam(
     refined: bool | None = None,
     signed: bool = False,
     raw: bool = False,
-    resize: str | None = None,
-    size: str = "4",
+    resize: LongerSide | None = None,
+    size: Resolution = MAP_STRIDE,
 ) -> Summary:
     """Write the class activation maps of the classes present in every image.
 
     refined  by the network's own layers, as SEAM's are; None: where it has them
     signed   without the ReLU, the mean over scales and mirror images: a store of signed scores
     raw      such scores as the network gives them; False: each class divided by its largest of either sign
-    resize  longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size    resolution of the maps: `full`, or a stride in pixels
+    resize   longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
+    size     resolution of the maps: a stride in pixels, or "full"
     """
 
     scales = checked_scales(scales)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,8 +13,7 @@ import numpy as np
 
 from camkit.data.images import ImageSet
 from camkit.errors import UsageError
-from camkit.methods.crf import Engine, dense_crf
-from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effective_settings, settings_of
+from camkit.methods.crf import dense_crf
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import classes_of_mask, mask_of_maps, mask_of_probs
@@ -31,12 +30,14 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.stages.maps import Grid
+from camkit.settings.crf import CrfSettings, Engine, Preset, effective_settings, settings_of
+from camkit.settings.option import NO_CHANGES
+from camkit.stages.maps import Grid, grid_of
 from camkit.stages.mask_rules import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
-from camkit.types import Activation, Record
+from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
@@ -52,14 +53,14 @@ def crf(
     masks: bool = False,
     images: Path | str | None = None,
     engine: Literal["auto"] | Engine = "auto",
-    size: str | None = None,
+    size: Resolution | None = None,
     shard: Shard | None = None,
 ) -> Summary:
     """Run a dense CRF over every image of a maps, signed, probs or masks store: a probs store, or one of masks.
 
     preset   psa, irn, dcsm or icd, with the `changes` of `settings_of`
     images   where the photos are; None: where the store's were
-    size     resolution of the probs: `full` (None), or a stride in pixels
+    size     resolution of the probs: "full" (None), or a stride in pixels
     workers  of the runtime: so many photos at once
     """
     paths = paths_of(sources)
@@ -81,13 +82,16 @@ def crf(
             "unary": settings.unary,
             **{name: getattr(settings, name) for name in effective},
             "engine": chosen,
-            **({"masks": True} if masks else {"size": size or "full", "dtype": output.dtype or "float16"}),
+            **({"masks": True} if masks else {"size": str(size or "full"), "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        step = partial(
-            refined, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
-            grid=Grid.parse(size or "full"),
+        finish = (
+            partial(as_mask, num_classes=len(store.header.classes)) if masks
+            else partial(as_probs, grid=grid_of(size or "full"))
         )  # fmt: skip
+        step = partial(
+            crf_of_batch, photos=photos, header=store.header, settings=settings, engine=chosen, finish=finish
+        )
         records = partial(stored_records, store=store)
         return refine_store(
             store, header, output, runtime, records, step, description="crf", shard=shard, threads=runtime.workers
@@ -104,21 +108,21 @@ def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], mask
     )
 
 
-def refined(
+def crf_of_batch(
     batch: Sequence[Record], *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
-    masks: bool, grid: Grid,
+    finish: Callable[[Activation, np.ndarray, np.ndarray], Activation],
 ) -> list[Activation]:  # fmt: skip
-    """The CRF of each image. It lets go of the interpreter lock: several run at once."""
-    made = []
-    for record in batch:
-        assert record.upstream is not None
-        probs, classes = probs_of(record.upstream, photos, header, settings, engine)
-        if masks:
-            values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
-        else:
-            values = upsample(probs, grid.of(record.size))
-        made.append(Activation(record.id, values, classes, record.size))
-    return made
+    """The CRF lets go of the interpreter lock: several photos are refined at once."""
+    found = [record.upstream for record in batch if record.upstream is not None]
+    return [finish(one, *probs_of(one, photos, header, settings, engine)) for one in found]
+
+
+def as_probs(found: Activation, probs: np.ndarray, classes: np.ndarray, *, grid: Grid) -> Activation:
+    return replace(found, values=upsample(probs, grid.of(found.size)), classes=classes, notes={})
+
+
+def as_mask(found: Activation, probs: np.ndarray, classes: np.ndarray, *, num_classes: int) -> Activation:
+    return replace(found, values=mask_of_probs(probs, classes, num_classes), classes=no_classes(), notes={})
 
 
 def probs_of(
@@ -166,7 +170,7 @@ def labels_of(activation: Activation, header: Header, background: float, classes
     return mask_of_maps(values, np.arange(len(values)), background, len(values))
 
 
-def _check_output(output: Output, masks: bool, size: str | None) -> None:
+def _check_output(output: Output, masks: bool, size: Resolution | None) -> None:
     if masks and size is not None:
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:

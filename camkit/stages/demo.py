@@ -15,8 +15,9 @@ from pathlib import Path
 from camkit.evaluate.report import Report
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
+from camkit.settings.dcsm import PRESETS
 from camkit.stages.cam import cam
-from camkit.stages.dcsm import PRESETS, dcsm
+from camkit.stages.dcsm import dcsm
 from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.icd_apply import icd_apply
 from camkit.stages.infercam import infercam

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from camkit.data.classes import ClassIndex
 from camkit.data.images import ImageSet, list_file
@@ -17,7 +17,7 @@ from camkit.data.lists import IdIndex, read_id_list
 from camkit.data.masks import find_masks
 from camkit.data.reading import examples
 from camkit.data.voc import find_voc
-from camkit.defaults import MASK_THRESHOLD, WORKERS
+from camkit.defaults import MASK_THRESHOLD, TILE, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.evaluate.bootstrap import Tallies
 from camkit.evaluate.report import Report
@@ -28,13 +28,11 @@ from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
 from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
+from camkit.types import Sort
 
 log = logging.getLogger("camkit")
 
-TILE = 240
-
 Drawn = TypeVar("Drawn")
-Sort = Literal["id", "worst", "best"]
 
 
 @dataclass(frozen=True)

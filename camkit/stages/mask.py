@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency
@@ -30,10 +30,10 @@ from camkit.stages.mask_rules import Witnesses, step_for
 from camkit.store.provenance import sha256_file, stage, to_json
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, shard_ids
+from camkit.types import Rule
 
 log = logging.getLogger("camkit")
 
-Rule = Literal["threshold", "icd"]
 RULES: Mapping[str, Rule] = {"maps": "threshold", "signed": "icd"}
 """By the kind of store."""
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from camkit.data.reading import examples
-from camkit.defaults import MASK_THRESHOLD
+from camkit.defaults import MAP_STRIDE, MASK_THRESHOLD
 from camkit.errors import InputError, StoreError, UsageError
 from camkit.methods.seeds import LARGEST_UINT8_CLASSES
 from camkit.methods.superpixels import average, vote
@@ -27,17 +27,17 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.stages.maps import Grid
+from camkit.settings.superpixels import How
+from camkit.stages.maps import Grid, grid_of
 from camkit.stages.mask_rules import masks_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
-from camkit.types import Activation, Record, no_classes
+from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
-How = Literal["average", "vote"]
 
 TAKES: Mapping[How, tuple[str, ...]] = {"average": ("maps", "signed", "probs"), "vote": ("masks", "maps", "probs")}
 
@@ -59,7 +59,7 @@ def refine_superpixel(
     *,
     how: How | None = None,
     threshold: float | None = None,
-    size: str | None = None,
+    size: Resolution | None = None,
 ) -> Summary:
     """Make what a store says of every image the same all over each superpixel.
 
@@ -67,7 +67,7 @@ def refine_superpixel(
     how          `average` of maps, signed scores or probabilities; `vote` of masks, or of those that maps and
                  probabilities give; None: vote of masks, else average
     threshold    of a vote on maps: as of `camkit mask`
-    size         of averages: `full`, or a stride in pixels; None: 4
+    size         of averages: a stride in pixels (None: 4), or "full"
     """
     paths, superpixels = paths_of(sources), Path(superpixels)
     check_inputs_stay(output.out, [*paths, superpixels])
@@ -89,7 +89,7 @@ def refine_superpixel(
 
 
 def _plan(
-    kind: str, name: str, output: Output, how: How | None, threshold: float | None, size: str | None
+    kind: str, name: str, output: Output, how: How | None, threshold: float | None, size: Resolution | None
 ) -> Superpixels:
     """UsageError for what cannot be done with this kind of store, and for options without effect."""
     how = how or ("vote" if kind == "masks" else "average")
@@ -102,14 +102,13 @@ def _plan(
         raise UsageError("--size and --dtype are for averages; a vote gives masks as large as the photo")
     if on_maps and threshold is None:
         threshold = MASK_THRESHOLD
-    return Superpixels(how, threshold, Grid.parse(size or "4"))
+    return Superpixels(how, threshold, grid_of(size or MAP_STRIDE))
 
 
 def _parameters(plan: Superpixels, output: Output) -> dict[str, Any]:
     if plan.how == "vote":
         return {"how": plan.how} if plan.threshold is None else {"how": plan.how, "threshold": plan.threshold}
-    size = "full" if plan.grid.stride == 1 else str(plan.grid.stride)
-    return {"how": plan.how, "size": size, "dtype": output.dtype or "float16"}
+    return {"how": plan.how, "size": str(plan.grid), "dtype": output.dtype or "float16"}
 
 
 def _check_superpixels(regions: Reader, store: Reader, name: str) -> None:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device
+from camkit.settings.infercam import Response
 from camkit.stages.dcsm import DcsmSettings
 from camkit.stages.gradient_layers import response_of
 from camkit.stages.network import Network, load_icd_network
@@ -20,8 +21,6 @@ from camkit.stages.refined import refiner_of, told
 if TYPE_CHECKING:
     from camkit.methods.response import ResponseMap
     from camkit.models.classifier import LoadedClassifier
-
-Response = Literal["cam", "lpcam", "dcsm", "icd"]
 
 
 @dataclass(frozen=True)

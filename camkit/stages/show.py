@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from camkit.data.reading import examples
+from camkit.defaults import LARGE_TILE, SHEET_LIMIT
 from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
 from camkit.evaluate.comparison import Difference, compare
 from camkit.pipeline.output import Runtime, check_inputs_stay
@@ -41,9 +42,6 @@ from camkit.view.sheet import (
 )
 
 __all__ = ["Column", "View", "columns_of", "show_sheet", "write_report"]
-
-LARGE_TILE = 640
-SHEET_LIMIT = 24
 
 
 @contextmanager

@@ -12,23 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from camkit.defaults import WORKERS
 from camkit.errors import UsageError
-from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.methods.superpixels import segment
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
-from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.photos import ViewSize, load_photos, view_size
 from camkit.pipeline.run import Step
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.superpixels import Felzenszwalb, Merging, Pairs
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
-from camkit.types import Activation, Classifier, Record, no_classes
+from camkit.types import Activation, Classifier, LongerSide, Record, no_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
-    from camkit.methods.merging import Merging, Pairs
 
 FELZENSZWALB = Felzenszwalb()
 
@@ -59,8 +58,6 @@ def merge_by(
         return None
     if ckpt is None:
         raise UsageError(f"--merge {most} goes by a network's features: give --ckpt, any classifier checkpoint")
-    from camkit.methods.merging import Merging
-
     return MergeBy(Merging(most, pairs), Network(ckpt, arch, model, output_stride), layer)
 
 
@@ -71,16 +68,16 @@ def superpixels(
     *,
     method: Felzenszwalb = FELZENSZWALB,
     merge: MergeBy | None = None,
-    resize: str | None = None,
+    resize: LongerSide | None = None,
 ) -> Summary:
     """Write the superpixels of every photo.
 
     merge            by the features of a network, which sees the photo at the size it is cut up at; None: not at all
-    resize           longer side of the photo as it is cut up: N, `native`, or None: native up to 1,000 px
+    resize           longer side of the photo as it is cut up: a number, "native", or None: native up to 1,000 px
     runtime.workers  so many photos at once
     """
     selection = select(inputs, (), need_labels=False)
-    view = ViewSize.parse(resize)
+    view = view_size(resize)
     read = [*inputs.files, merge.network.ckpt if merge else None]
     with ExitStack() as stack:
         plan = Plan(partial(superpixels_of_batch, method=method))

@@ -16,7 +16,7 @@ from camkit.data.labels import classes_of_labels
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
-from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.photos import view_size
 from camkit.pipeline.select import Inputs, Selection, is_hdf5, wants_predicted
 from camkit.settings.recipe import Recipe, check_recipe, preset
 from camkit.stages.judge import judge
@@ -296,7 +296,7 @@ def validation_of(
 ) -> Callable[[Any], Mapping[str, float]] | None:
     if judged is None:
         return None
-    view = ViewSize.parse(None, input_size)
+    view = view_size(None, input_size)
     return partial(
         judge, selection=judged, view=view, loss_over=recipe.loss_over, device=device, ranks=ranks, runtime=runtime
     )
