@@ -87,7 +87,7 @@ def test_the_classifiers_maps(world: World, ckpt: Path, tmp_path: Path) -> None:
 
 def test_the_classifiers_signed_maps(world: World, ckpt: Path, tmp_path: Path) -> None:
     """By either command; what is above 0 is the CAM."""
-    options = {"scales": (1.0, 0.5), "flip": True, "size": "8", "raw": True}
+    options = {"scales": (1.0, 0.5), "flip": True, "size": 8, "raw": True}
     icd_apply(
         Inputs(world.root, limit=4),
         Network(ckpt),
