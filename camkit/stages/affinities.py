@@ -119,8 +119,9 @@ class _Training:
     def job(self, ranks: Ranks, stack: ExitStack) -> Job:
         from camkit.training import affinity
         from camkit.training.classify import Item, mean_colour
-        from camkit.training.loop import Job, check_resting
+        from camkit.training.loop import Job
         from camkit.training.planes import WithPlanes
+        from camkit.training.resting import check_resting
 
         network, arch, fresh = self.network()
         check_resting(network, named_to_rest(self.recipe))  # before labels take their time

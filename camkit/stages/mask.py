@@ -42,6 +42,8 @@ MAKER = Maker("camkit mask", "camkit masks", "masks")
 RULES: Mapping[MaskRule | None, Rule] = {"threshold": "threshold", "sign": "icd"}
 """What --rule calls it."""
 
+RAW_CAMS = "camkit icd-apply --branch cam --raw"
+
 
 def mask(
     sources: Sources,
@@ -58,7 +60,8 @@ def mask(
 
     threshold  of a maps store: a pixel is the class with the largest map where that is above, else background (0.3)
     rule       `threshold` of maps, `icd` of signed scores: foreground above 0, undecided where classes contradict
-    cams       with `icd`: a maps store; of several classes that claim a pixel the largest CAM × score gets it
+    cams       with `icd`: a store of raw signed CAMs, of which what is above 0 is divided by the photo's largest of any
+               class, or of maps; of several classes that claim a pixel the largest CAM × score gets it
     saliency   with `icd`: a folder of grey pictures; background is what is not salient
     """
     paths, cams = paths_of(sources), None if cams is None else Path(cams)
@@ -131,8 +134,14 @@ def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> I
         yield Witnesses(None, pictures)
         return
     with open_store(cams) as maps:
-        if not maps.header.holds.thresholded:
-            raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes maps (camkit icd-apply --branch cam)")
+        held = maps.header.holds
+        if not held.class_maps:
+            raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes what {RAW_CAMS} writes")
+        if held.thresholded or maps.header.provenance.get("parameters", {}).get("raw") is False:
+            log.warning(
+                "%s: each class is divided by its own largest, so a weak one may get what several claim; take what %s "
+                "writes", cams, RAW_CAMS,
+            )  # fmt: skip
         if maps.header.classes != store.header.classes:
             raise UsageError(f"{cams} has other classes than the scores; make both with one checkpoint")
         _check_there(store, maps.ids, f"{cams} has no maps")

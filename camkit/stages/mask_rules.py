@@ -11,7 +11,7 @@ import numpy as np
 
 from camkit.data.saliency import read_saliency
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.methods.icd_seeds import seeds_of_scores
+from camkit.methods.icd_seeds import jointly_normalised, seeds_of_scores
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.run import Step
 from camkit.store.reader import Reader
@@ -22,7 +22,7 @@ from camkit.upsample import upsample
 
 @dataclass(frozen=True)
 class Witnesses:
-    """What ICD's rule asks besides the scores: the maps store of a classifier, and saliency maps by id."""
+    """What ICD's rule asks besides the scores: a classifier's signed CAMs or maps, and saliency maps by id."""
 
     cams: Reader | None = None
     saliency: Mapping[str, Path] = field(default_factory=dict)
@@ -77,4 +77,5 @@ def _cams_of(scores: Activation, store: Reader) -> np.ndarray:
         what = "a photo of another size" if found.size != scores.size else "other classes"
         raise StoreError(f"{store.path_of(scores.id)} is about {what}; make scores and maps of the same photos")
     chosen = np.searchsorted(found.classes, scores.classes)
-    return upsample(found.values[chosen], scores.size)
+    cams = upsample(found.values[chosen], scores.size)
+    return jointly_normalised(cams) if store.header.holds.is_signed else cams

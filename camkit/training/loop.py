@@ -28,11 +28,11 @@ from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.interruption import Interruption
 from camkit.training.ranks import Ranks
+from camkit.training.resting import below, hold_still, train_mode
 from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")
 
-BatchNorm = nn.modules.batchnorm._BatchNorm
 Losses = Mapping[str, Tensor]
 Figures = Mapping[str, float]
 
@@ -42,7 +42,7 @@ class Job:
     """What a trainer brings.
 
     network   what is trained and kept
-    fresh     names of its modules that start from nothing: they learn faster
+    fresh     names of its modules and weights that start from nothing: they learn faster
     items     what one epoch goes through; they are got in the main thread, where stores are read
     load      item, random numbers → sample; in threads
     collate   samples → batch, on the device
@@ -52,6 +52,7 @@ class Job:
     save      network, epoch and figures, path → checkpoint
     draw      history, path → picture of the learning curve
     resting   names of modules that do not learn, besides those of the recipe
+    upper     names of modules that learn alone while the recipe lets all others rest
     """
 
     network: nn.Module
@@ -65,6 +66,7 @@ class Job:
     save: Callable[[nn.Module, Mapping[str, Any], Path], None]
     draw: Callable[[History, Path], None]
     resting: Sequence[str] = ()
+    upper: Sequence[str] = ()
 
 
 @dataclass
@@ -135,10 +137,12 @@ class _Run:
         self.state = State()
         self.saved = time.monotonic()
         self.resting = [*recipe.freeze, *job.resting]
-        _hold_still(job.network, self.resting, norms=not recipe.norm_learns)
+        hold_still(job.network, self.resting, norms=not recipe.norm_learns)
         self.optimiser = make_optimiser(job.network, job.fresh, recipe)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.module = ranks.joined(WithLosses(job), device)
+        self.lower = below(job.network, job.upper) if recipe.rest_epochs else None
+        self.module: nn.Module | None = None
+        self.lower_rests = False
         self.average = MovingAverage(job.network, recipe.ema) if recipe.ema is not None else None
 
     @property
@@ -179,7 +183,7 @@ class _Run:
         state, started = self.state, time.monotonic()
         title = f"epoch {state.epoch + 1}/{self.recipe.epochs}"
         before = state.seconds
-        _train_mode(self.job.network, self.resting, freeze_norm=self.recipe.freeze_norm)
+        self.enter_phase()
         with show_progress(title, self.batches - state.step, "steps") as progress:
             for samples in self.load_batches():
                 interrupted = self.take_step(samples)
@@ -190,6 +194,20 @@ class _Run:
                     self.save_state()
                 if interrupted:
                     raise KeyboardInterrupt
+
+    def enter_phase(self) -> None:
+        """What learns in this epoch: ranks average the gradients of that alone."""
+        rests = self.state.epoch < self.recipe.rest_epochs
+        if self.module is None or rests != self.lower_rests:
+            self.lower_rests, self.module = rests, None  # the old one lets go of the weights
+            if self.lower is not None:
+                learns = f"{', '.join(self.job.upper)} alone, for {self.recipe.rest_epochs} epochs" if rests else "all"
+                log.info("what learns now: %s", learns)
+                for weight in self.lower.weights:
+                    weight.requires_grad_(not rests)
+            self.module = self.ranks.joined(WithLosses(self.job), self.device)
+        lower = self.lower.modules if self.lower is not None and rests else ()
+        train_mode(self.job.network, [*self.resting, *lower], freeze_norm=self.recipe.freeze_norm)
 
     def load_batches(self) -> Iterator[list[Any]]:
         """This rank's samples of each batch of the epoch that is still to come."""
@@ -221,6 +239,7 @@ class _Run:
     def take_step(self, samples: Sequence[Any]) -> bool:
         """One step of the optimiser; True if somebody wants the training to stop."""
         state, recipe = self.state, self.recipe
+        assert self.module is not None
         if not samples:
             if self.ranks.count > 1:
                 raise InputError("no photo of a rank's share of a batch can be read; see the warnings above")
@@ -314,7 +333,7 @@ class _Run:
 
 def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> torch.optim.Optimizer:
     """Weights that start from nothing learn `head_factor` times as fast."""
-    new = {id(p) for name in fresh for p in network.get_submodule(name).parameters()}
+    new = {id(p) for name, p in network.named_parameters() if any(f"{name}.".startswith(f"{one}.") for one in fresh)}
     learning = [p for p in network.parameters() if p.requires_grad]
     split = [[p for p in learning if id(p) not in new], [p for p in learning if id(p) in new]]
     factors = (1.0, recipe.head_factor)
@@ -326,40 +345,6 @@ def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> 
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-
-
-def check_resting(network: nn.Module, names: Sequence[str]) -> None:
-    known = dict(network.named_modules())
-    for name in names:
-        if name not in known or not name:
-            top = ", ".join(_largest(network))
-            raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
-
-
-def _largest(network: nn.Module, inside: str = "") -> list[str]:
-    """The names of its children, or of their children where there is but one."""
-    children = dict(network.named_children())
-    if len(children) != 1:
-        return [inside + name for name in children]
-    ((name, only),) = children.items()
-    return _largest(only, f"{inside}{name}.") or [inside + name]
-
-
-def _hold_still(network: nn.Module, names: Sequence[str], *, norms: bool) -> None:
-    check_resting(network, names)
-    still = [network.get_submodule(name) for name in names]
-    still += [module for module in network.modules() if norms and isinstance(module, BatchNorm)]
-    for module in still:
-        module.requires_grad_(requires_grad=False)
-
-
-def _train_mode(network: nn.Module, resting: Sequence[str], *, freeze_norm: bool) -> None:
-    network.train()
-    for module in network.modules():
-        if isinstance(module, BatchNorm) and freeze_norm:
-            module.eval()
-    for name in resting:
-        network.get_submodule(name).eval()
 
 
 def _sentence(row: Mapping[str, float | None], epochs: int, seconds: float) -> str:
