@@ -25,11 +25,10 @@ from camkit.models.levels import (
 from camkit.models.recognise import recognise
 from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
-from camkit.settings.icd import Features, Structure
+from camkit.settings.icd import HIDDEN, LARGEST_HIDDEN, Features, Structure
 
 SIGN_MOMENTUM = 0.9
 PREFIX = "icd."  # of the keys of what is added to a classifier
-LARGEST_HIDDEN = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class IcdPlan:
 
     features: Features = "conv5"
     structure: Structure = "c"
-    hidden: int = 1024
+    hidden: int = HIDDEN
 
 
 class Branches(NamedTuple):

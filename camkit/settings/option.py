@@ -58,8 +58,8 @@ class Option:
     def wanted(self) -> str:
         """'a number above 0', '0 or more', 'at least 1', 'a number from 0 to 1'."""
         if self.low > -inf and self.high < inf:
-            between = f"between {self.low:g} and {self.high:g}" if self.outside == "both" else ""
-            return f"{self.what} {between or f'from {self.low:g} to {self.high:g}'}"
+            between, joint = ("between", "and") if self.outside == "both" else ("from", "to")
+            return f"{self.what} {between} {self.low:g} {joint} {self.high:g}"
         if self.high < inf:
             return f"{self.what} up to {self.high:g}"
         if self.outside == "low":

@@ -15,7 +15,6 @@ from PIL import Image
 from camkit.methods.cam import cam, class_maps, multi_scale_cam
 from camkit.methods.infercam import Inference, Views, infer_cam
 from camkit.methods.lpcam import (
-    PRESETS,
     Directions,
     fold,
     foreground_cells,
@@ -28,6 +27,7 @@ from camkit.methods.lpcam import (
     similarity_maps,
 )
 from camkit.methods.response import normalise
+from camkit.settings.lpcam import PRESETS
 from tests.methods.test_response import TinyClassifier, as_batch, photo
 from tests.reference import lpcam as reference
 from tests.support.oracles import seeded_checkpoint

@@ -167,7 +167,7 @@ def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(
 
 def test_a_coarser_grid_and_any_number_of_workers(maps: Path, tmp_path: Path) -> None:
     for workers in (0, 1, 5):
-        crf(maps, Output(tmp_path / f"{workers}.h5"), Runtime(workers=workers), size="4")
+        crf(maps, Output(tmp_path / f"{workers}.h5"), Runtime(workers=workers), size=4)
     assert read(tmp_path / "0.h5")["b"].values.shape == (3, 5, 8)
     assert (tmp_path / "0.h5").read_bytes() == (tmp_path / "1.h5").read_bytes() == (tmp_path / "5.h5").read_bytes()
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_is_told_before_anything_is_written(maps: Path, photos: P
     with pytest.raises(UsageError, match=r"scores\.h5 is a scores store"):
         crf(scores, out)
     with pytest.raises(UsageError, match="--size is for probs"):
-        crf(maps, out, masks=True, size="2")
+        crf(maps, out, masks=True, size=2)
     with pytest.raises(UsageError, match="--dtype is for probs"):
         crf(maps, Output(tmp_path / "out.h5", dtype="float16"), masks=True)
     with pytest.raises(UsageError, match="--confidence has no effect"):

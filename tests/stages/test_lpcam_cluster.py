@@ -15,13 +15,13 @@ from camkit.data.classes import VOC_CLASSES
 from camkit.data.images import ImageSet
 from camkit.data.labels import Labels
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.methods.lpcam import Hyperparameters
 from camkit.methods.sampling import priorities
 from camkit.models.checkpoint import load_classifier
 from camkit.pipeline.select import Selection
+from camkit.settings.lpcam import Clustering, Hyperparameters, Thresholds, settings_of
 from camkit.stages.lpcam_apply import lpcam_apply
-from camkit.stages.lpcam_cluster import Clustering, drawn_images, lpcam_cluster, settings_of
-from camkit.stages.prototypes import Thresholds, directions_of
+from camkit.stages.lpcam_cluster import drawn_images, lpcam_cluster
+from camkit.stages.prototypes import directions_of
 from camkit.store.prototypes import read_prototypes
 from tests.support.world import World, draw_world
 

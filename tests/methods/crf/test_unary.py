@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camkit.methods.crf.settings import PRESETS, effective_settings, settings_of
 
 from camkit.errors import UsageError
 from camkit.methods.crf import CrfParameters, unary_of_labels, unary_of_probs, with_background
+from camkit.settings.crf import PRESETS, effective_settings, settings_of
 
 
 def test_background_is_what_the_largest_map_leaves() -> None:
