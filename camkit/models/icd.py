@@ -25,11 +25,10 @@ from camkit.models.levels import (
 from camkit.models.recognise import recognise
 from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
-from camkit.settings.icd import Features, Reads, Structure
+from camkit.settings.icd import HIDDEN, LARGEST_HIDDEN, Features, Reads, Structure
 
 SIGN_MOMENTUM = 0.9
 PREFIX = "icd."  # of the keys of what is added to a classifier
-LARGEST_HIDDEN = 1 << 14
 OLD_READS: Reads = "features"  # in checkpoints that do not say
 
 
@@ -44,7 +43,7 @@ class IcdPlan:
 
     features: Features = "conv5"
     structure: Structure = "c"
-    hidden: int = 1024
+    hidden: int = HIDDEN
     reads: Reads = "normalised"
     top_down: bool = True
 

@@ -15,6 +15,8 @@ Vote = Literal["mean", "sign"]
 Reads = Literal["normalised", "features"]
 Branch = Literal["top-down", "bottom-up", "cam"]
 
+HIDDEN, LARGEST_HIDDEN = 1024, 1 << 14
+
 PUBLISHED = {"bottom_up_weight": 10, "superpixel_vote": "sign", "ignore_band": 0.2}
 """Where the authors' program differs from the paper."""
 
@@ -33,8 +35,8 @@ class IcdRecipe:
         "of their own, d) as c, but the classifier's fc6 and fc7.",
     )
     hidden: int | None = option(
-        None, "Channels of b's and c's own fc6 and fc7. Default: 1,024, fewer in narrower networks.",
-        low=1, high=16_384, metavar="N",
+        None, "Channels of b's and c's own fc6 and fc7. Default: {usual}, fewer in narrower networks.",
+        low=1, high=LARGEST_HIDDEN, metavar="N", facts={"usual": f"{HIDDEN:,}"},
     )  # fmt: skip
     bottom_up: Form = option("square", "Form of the bottom-up loss (Table 4).")
     bottom_up_weight: float = option(
