@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "models": set(),
     "methods": set(),
 }
-COMMON = {"errors", "types", "defaults"}
+COMMON = {"errors", "types", "defaults", "settings"}
 
 
 def imported_rooms(source: str) -> set[str]:

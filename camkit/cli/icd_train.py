@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from camkit.cli import options as o
 from camkit.cli import training_options as t
+from camkit.cli.groups import Settings
+from camkit.settings.icd import IcdRecipe
 
 if TYPE_CHECKING:
     from camkit.stages.training import Trained
 
 log = logging.getLogger("camkit")
-
-
-FeaturesChoice = Literal["conv4", "conv5", "fc6", "concat"]
-StructureChoice = Literal["a", "b", "c", "d"]
-FormChoice = Literal["square", "absolute", "sigmoid"]
-VoteChoice = Literal["mean", "sign"]
 
 
 def command(
@@ -61,53 +56,7 @@ def command(
     ] = None,
     width: t.Width = None,
     output_stride: o.OutputStride = None,
-    features: Annotated[
-        FeaturesChoice, typer.Option(help="That directions are learned in (Table 5).", rich_help_panel=o.METHOD)
-    ] = "conv5",
-    structure: Annotated[
-        StructureChoice,
-        typer.Option(
-            help="What adapted scores read (Table 6): a) the features, b) an fc7 of their own, c) the features, an fc6 "
-            "and fc7 of their own, d) as c, but the classifier's fc6 and fc7.",
-            rich_help_panel=o.METHOD,
-        ),
-    ] = "c",
-    hidden: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=16_384,
-            help="Channels of b's and c's own fc6 and fc7. Default: 1,024, fewer in narrower networks.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
-        ),
-    ] = None,
-    bottom_up: Annotated[
-        FormChoice, typer.Option(help="Form of the bottom-up loss (Table 4).", rich_help_panel=o.METHOD)
-    ] = "square",
-    bottom_up_weight: Annotated[
-        float, typer.Option(help="Of that loss. The authors' program: 10.", rich_help_panel=o.METHOD)
-    ] = 1.0,
-    superpixel_vote: Annotated[
-        VoteChoice,
-        typer.Option(
-            help="A superpixel's score: its mean, or the mean of those of its scores whose sign prevails. "
-            "The authors' program: sign.",
-            rich_help_panel=o.METHOD,
-        ),
-    ] = "mean",
-    ignore_band: Annotated[
-        float,
-        typer.Option(
-            help="Scores below this share of the photo's largest teach nothing. The authors' program: 0.2.",
-            rich_help_panel=o.METHOD,
-        ),
-    ] = 0.0,
-    top_down_warmup: Annotated[
-        float,
-        typer.Option(metavar="EPOCHS", help="The top-down loss gets its weight so slowly.", rich_help_panel=o.METHOD),
-    ] = 2.0,
+    icd: Annotated[dict[str, Any], Settings({"paper": IcdRecipe()}, o.METHOD)],
     preset: Annotated[
         t.PresetChoice, typer.Option(help="Where the defaults of all below come from.", rich_help_panel=t.RECIPE)
     ] = "icd",
@@ -129,7 +78,7 @@ def command(
     """
     from camkit.cli.console import raise_for
     from camkit.pipeline.select import Inputs
-    from camkit.stages.icd_train import PAPER, icd_train
+    from camkit.stages.icd_train import icd_train
     from camkit.stages.training import Start, recipe_of
 
     start = Start(init, arch, width, output_stride)
@@ -139,11 +88,7 @@ def command(
         out,
         recipe_of(preset, start, changes),
         runtime,
-        icd=replace(
-            PAPER, features=features, structure=structure, hidden=hidden, bottom_up=bottom_up,
-            bottom_up_weight=bottom_up_weight, superpixel_vote=superpixel_vote, ignore_band=ignore_band,
-            top_down_warmup=top_down_warmup,
-        ),
+        icd=IcdRecipe(**icd),
         superpixels=superpixels,
         validation=t.photos_to_judge(images, labels, val, val_images, val_labels),
         input_size=input_size,

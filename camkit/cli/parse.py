@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from camkit.errors import InputError, UsageError
+from camkit.settings.option import Option, item_of
+
+Word = TypeVar("Word", bound=str)
 
 
 def numbers(option: str, text: str, *, low: float, high: float, count: int | None = None) -> list[float]:
@@ -22,13 +25,31 @@ def numbers(option: str, text: str, *, low: float, high: float, count: int | Non
     return values
 
 
-def side(option: str, text: str, nothing: str) -> int | None:
-    """A number of pixels, or the word for leaving it as it is → None."""
-    if text == nothing:
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise UsageError(f"{option} {text}: give a number of pixels, or {nothing}")
+def pixels(option: str, text: str | int, word: Word, *, most: int = 10_000) -> int | Word:
+    """A number of pixels, or the word that stands for none."""
+    if text == word:
+        return word
+    if not str(text).isdecimal() or not 1 <= int(text) <= most:
+        raise UsageError(f"{option} {text}: give a number of pixels, or {word}")
     return int(text)
+
+
+def is_text(about: Option, kind: Any) -> bool:
+    """Whether the values of a setting come as text that has to be read."""
+    return about.nothing is not None or item_of(kind) is not None
+
+
+def setting(option: str, value: Any, about: Option, kind: Any) -> Any:
+    """The value of a setting: several are written with commas, and a word may stand for None."""
+    item = item_of(kind)
+    if about.nothing is not None and value == about.nothing:
+        return None
+    if item is str:
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    if item is not None:
+        count = None if get_args(kind)[-1] is Ellipsis else len(get_args(kind))
+        return tuple(map(item, numbers(option, value, low=about.low, high=about.high, count=count)))
+    return value if about.nothing is None else pixels(option, value, about.nothing)
 
 
 def fraction(value: float) -> float:

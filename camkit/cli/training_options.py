@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.groups import Group
+from camkit.cli.groups import Group, Settings
 from camkit.defaults import WORKERS
+from camkit.settings.recipe import PRESETS
 
 if TYPE_CHECKING:
     from camkit.pipeline import output as pipeline
@@ -23,9 +23,6 @@ PHOTOS = "How photos are shown"
 
 
 PresetChoice = Literal["scratch", "finetune", "psa", "irn", "dcsm", "icd"]
-OptimiserChoice = Literal["sgd", "adamw"]
-ScheduleChoice = Literal["poly", "poly-epoch", "cosine", "constant"]
-PoolingChoice = Literal["average", "maximum"]
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="FILE.safetensors", help="Checkpoint to write.", rich_help_panel=o.OUTPUT),
@@ -103,64 +100,6 @@ Preset = Annotated[
         show_default=False,
     ),
 ]
-Epochs = Annotated[int | None, typer.Option(metavar="N", min=1, rich_help_panel=RECIPE)]
-BatchSize = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Photos a step, over all GPUs.", rich_help_panel=RECIPE)
-]
-Rate = Annotated[float | None, typer.Option(help="Learning rate of the trunk.", rich_help_panel=RECIPE)]
-HeadFactor = Annotated[
-    float | None, typer.Option(min=0.0, help="The classifier learns so many times as fast.", rich_help_panel=RECIPE)
-]
-Optimiser = Annotated[OptimiserChoice | None, typer.Option(rich_help_panel=RECIPE)]
-Momentum = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Of sgd.", rich_help_panel=RECIPE)]
-WeightDecay = Annotated[float | None, typer.Option(min=0.0, rich_help_panel=RECIPE)]
-Schedule = Annotated[ScheduleChoice | None, typer.Option(help="Of the rate.", rich_help_panel=RECIPE)]
-Power = Annotated[float | None, typer.Option(min=0.0, help="Of poly: (1 - t)^power.", rich_help_panel=RECIPE)]
-Warmup = Annotated[
-    float | None, typer.Option(metavar="EPOCHS", min=0.0, help="The rate rises so long.", rich_help_panel=RECIPE)
-]
-Clip = Annotated[float | None, typer.Option(min=0.0, help="Largest norm of the gradient.", rich_help_panel=RECIPE)]
-Ema = Annotated[
-    float | None,
-    typer.Option(
-        metavar="DECAY", help="Judge and keep a moving average of the weights (0.999).", rich_help_panel=RECIPE
-    ),
-]
-Pooling = Annotated[PoolingChoice | None, typer.Option(help="Of the scores at all positions.", rich_help_panel=RECIPE)]
-FreezeNorm = Annotated[
-    bool | None,
-    typer.Option("--freeze-norm/--train-norm", help="Batch norms keep their statistics.", rich_help_panel=RECIPE),
-]
-Freeze = Annotated[
-    str | None,
-    typer.Option(metavar="NAME,…", help="Modules that do not learn (stem,layer1).", rich_help_panel=RECIPE),
-]
-PairsFreeze = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME,…",
-        help="Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
-        rich_help_panel=RECIPE,
-    ),
-]
-Seed = Annotated[int | None, typer.Option(min=0, rich_help_panel=RECIPE)]
-Resize = Annotated[
-    str | None,
-    typer.Option(metavar="N|native", help="Longer side of a photo before it is varied.", rich_help_panel=PHOTOS),
-]
-ScaleRange = Annotated[
-    str | None, typer.Option(metavar="LOW,HIGH", help="Random factor on that size.", rich_help_panel=PHOTOS)
-]
-LongSide = Annotated[
-    str | None, typer.Option(metavar="LOW,HIGH", help="Random longer side, instead.", rich_help_panel=PHOTOS)
-]
-Crop = Annotated[
-    str | None, typer.Option(metavar="N|none", help="Side of a random square of it.", rich_help_panel=PHOTOS)
-]
-Flip = Annotated[
-    bool | None, typer.Option("--flip/--no-flip", help="Mirror every other photo.", rich_help_panel=PHOTOS)
-]
-Jitter = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="How much colours vary.", rich_help_panel=PHOTOS)]
 InputSize = Annotated[
     int | None,
     typer.Option(
@@ -190,10 +129,6 @@ PairsArch = Annotated[
         metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=START
     ),
 ]
-PairsHeadFactor = Annotated[
-    float | None,
-    typer.Option(min=0.0, help="What is added to a trunk learns so many times as fast.", rich_help_panel=RECIPE),
-]
 PairsInputSize = Annotated[
     int | None,
     typer.Option(
@@ -206,78 +141,30 @@ PairsInputSize = Annotated[
 ]
 
 
-def changes(
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    rate: Rate = None,
-    head_factor: HeadFactor = None,
-    optimiser: Optimiser = None,
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    schedule: Schedule = None,
-    power: Power = None,
-    warmup: Warmup = None,
-    clip: Clip = None,
-    ema: Ema = None,
-    pooling: Pooling = None,
-    freeze_norm: FreezeNorm = None,
-    freeze: Freeze = None,
-    seed: Seed = None,
-    resize: Resize = None,
-    scale_range: ScaleRange = None,
-    long_side: LongSide = None,
-    crop: Crop = None,
-    flip: Flip = None,
-    jitter: Jitter = None,
-) -> Changes:
+_OF_RECIPE = Settings(PRESETS, RECIPE)
+_OF_PAIR_RECIPE = Settings(
+    PRESETS,
+    RECIPE,
+    but=("pooling",),
+    told={
+        "head_factor": "What is added to a trunk learns so many times as fast.",
+        "freeze": "Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
+    },
+)
+_OF_AUGMENTATION = Settings({name: recipe.augmentation for name, recipe in PRESETS.items()}, PHOTOS)
+OfRecipe = Annotated[dict[str, Any], _OF_RECIPE]
+OfPairRecipe = Annotated[dict[str, Any], _OF_PAIR_RECIPE]
+OfAugmentation = Annotated[dict[str, Any], _OF_AUGMENTATION]
+
+
+def changes(recipe: OfRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
     """What the user asked for, by the names of Recipe's and Augmentation's fields."""
-    return _read(locals())
+    return {**recipe, **augmentation}
 
 
-def pair_changes(
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    rate: Rate = None,
-    head_factor: PairsHeadFactor = None,
-    optimiser: Optimiser = None,
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    schedule: Schedule = None,
-    power: Power = None,
-    warmup: Warmup = None,
-    clip: Clip = None,
-    ema: Ema = None,
-    freeze_norm: FreezeNorm = None,
-    freeze: PairsFreeze = None,
-    seed: Seed = None,
-    resize: Resize = None,
-    scale_range: ScaleRange = None,
-    long_side: LongSide = None,
-    crop: Crop = None,
-    flip: Flip = None,
-    jitter: Jitter = None,
-) -> Changes:
+def pair_changes(recipe: OfPairRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
     """The same of networks of pairs, which pool nothing."""
-    return _read(locals())
-
-
-def _read(options: Mapping[str, Any]) -> dict[str, Any]:
-    from camkit.cli.parse import numbers, side
-
-    given = {name: value for name, value in options.items() if value is not None}
-    changes = dict(given)
-    if "freeze" in given:
-        changes["freeze"] = tuple(name.strip() for name in given["freeze"].split(",") if name.strip())
-    if "scale_range" in given:
-        changes["scale_range"] = tuple(numbers("--scale-range", given["scale_range"], low=0.01, high=16, count=2))
-    if "long_side" in given:
-        sides = numbers("--long-side", given["long_side"], low=16, high=10_000, count=2)
-        changes["long_side"] = tuple(map(int, sides))
-    if "resize" in given:
-        changes["resize"] = side("--resize", given["resize"], "native")
-    if "crop" in given:
-        changes["crop"] = side("--crop", given["crop"], "none")
-    return changes
+    return {**recipe, **augmentation}
 
 
 def runtime(

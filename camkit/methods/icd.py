@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
 from camkit.methods.response import network_input
+from camkit.settings.icd import Form, Vote
 from camkit.types import Classifier
-
-Form = Literal["square", "absolute", "sigmoid"]
-"""Of the bottom-up loss: equation 1, 8, or 9 and 10."""
-
-Vote = Literal["mean", "sign"]
-"""How a superpixel gets its score: its mean, or the mean over those of its pixels whose sign prevails there."""
 
 WARMUP_STEEPNESS = 10.0
 

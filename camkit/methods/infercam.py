@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,58 +16,11 @@ from torch import Tensor
 
 from camkit.methods.resize import resize_maps, resize_photos, scaled_size
 from camkit.methods.response import ResponseMap, normalise, scale_pyramid, sum_responses
-from camkit.methods.split import (
-    MARGIN_OF_ONE,
-    MARGIN_OF_SEVERAL,
-    Box,
-    Centre,
-    centre_of_sums,
-    quarters,
-    wrapped_quarters,
-)
+from camkit.methods.split import Box, Centre, centre_of_sums, quarters, wrapped_quarters
+from camkit.settings.infercam import MARGIN_OF_ONE, MARGIN_OF_SEVERAL, Inference, Views
 from camkit.types import Size
 
-Fill = Literal["mean", "zero", "dataset"]
-ManyClasses = Literal["per-class", "whole"]
-
 LARGEST_GROUP = 8  # patches of one shape that go through the network together
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What is done to an image.
-
-    split         into four patches around the centres of mass; else the image itself is the only patch
-    rounds        of inference at most; 1: nothing is hidden
-    threshold     what a class's map exceeds is hidden in the next round
-    stop          no further round when less than this share of a patch was newly hidden
-    fill          what is hidden becomes the patch's mean colour, black, or the data set's mean colour
-    margin        around the centres in pixels; None: 10 for one class, 20 for two
-    many_classes  three and more: each class gets four patches of its own, or the image stays whole
-    context       pixels of the image around a patch that the network sees too
-    published     where the authors' program differs in how it splits and hides, do as it does
-    """
-
-    split: bool = True
-    rounds: int = 5
-    threshold: float = 0.7
-    stop: float = 0.01
-    fill: Fill = "mean"
-    margin: int | None = None
-    many_classes: ManyClasses = "per-class"
-    context: int = 0
-    published: bool = False
-
-
-@dataclass(frozen=True)
-class Views:
-    """At which scales the response map is asked: of a patch, of one with something hidden, and for the centres."""
-
-    scales: Sequence[float]
-    hiding: Sequence[float]
-    centres: Sequence[float]
-    flip: bool = True
-    multiple: int = 1
 
 
 @dataclass(eq=False)
@@ -132,25 +85,28 @@ def infer_cam(
     inference: Inference,
     views: Views,
     mean_colour: Sequence[float],
+    multiple: int = 1,
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """Maps [B, C, *size] in [0, 1], and of each image what was done to it.
 
     images [B, 3, H, W] in [0, 255], classes [B, C] (−1: none); mean_colour: RGB of the data set, in [0, 255]
+    multiple  maps are stretched over whole cells of so many pixels, and cut
     """
     seen: Size = (images.shape[-2], images.shape[-1])
     counts = (classes >= 0).sum(1).tolist()
-    centres = find_centres(images, classes, counts, response, inference, views)
+    centres = find_centres(images, classes, counts, response, inference, views, multiple)
     patches = [
         patch for b, count in enumerate(counts) for patch in plan(b, classes[b, :count], centres[b], seen, inference)
     ]
-    hide_and_reinfer(patches, images, response, inference, views, mean_colour)
+    hide_and_reinfer(patches, images, response, inference, views, mean_colour, multiple)
     notes = [_notes(seen, centres[b], [patch for patch in patches if patch.image == b]) for b in range(len(counts))]
     return resize_maps(unite(patches, classes.shape, seen, images), size), notes
 
 
 def find_centres(
-    images: Tensor, classes: Tensor, counts: Sequence[int], response: ResponseMap, inference: Inference, views: Views
-) -> list[list[Centre]]:
+    images: Tensor, classes: Tensor, counts: Sequence[int], response: ResponseMap, inference: Inference, views: Views,
+    multiple: int,
+) -> list[list[Centre]]:  # fmt: skip
     """The centre of mass of each class's map, for the images that are to be split; none for the others."""
     most = len(classes[0]) if inference.many_classes == "per-class" else 2
     chosen = [b for b, count in enumerate(counts) if inference.split and 0 < count <= most]
@@ -159,7 +115,7 @@ def find_centres(
         return centres
     seen: Size = (images.shape[-2], images.shape[-1])
     pyramid = scale_pyramid(images[chosen], views.centres)
-    maps = sum_responses(response, pyramid, classes[chosen], seen, flip=views.flip, multiple=views.multiple)
+    maps = sum_responses(response, pyramid, classes[chosen], seen, flip=views.flip, multiple=multiple)
     maps = normalise(maps).double()
     rows, columns = maps.sum(-1).cpu().numpy(), maps.sum(-2).cpu().numpy()
     for place, b in enumerate(chosen):
@@ -207,13 +163,14 @@ def hide_and_reinfer(
     inference: Inference,
     views: Views,
     mean_colour: Sequence[float],
+    multiple: int,
 ) -> None:
     """Round after round: infer, keep the larger maps, hide what is high. Patches that have stopped leave."""
     dataset = images.new_tensor(mean_colour)
     active = list(patches)
     while active:
         for group in groups_of(active):
-            maps = infer_group(group, images, response, inference, views, dataset)
+            maps = infer_group(group, images, response, inference, views, dataset, multiple)
             found = maps if group[0].found is None else torch.maximum(maps, torch.stack([_found(p) for p in group]))
             hidden = (found > inference.threshold).any(1)
             for patch, one, mask, pixels in zip(group, found, hidden, hidden.sum((1, 2)).tolist(), strict=True):
@@ -245,6 +202,7 @@ def infer_group(
     inference: Inference,
     views: Views,
     dataset: Tensor,
+    multiple: int,
 ) -> Tensor:
     """One round's maps of patches of one shape: [G, C_p, h, w], each divided by its maximum."""
     classes = torch.stack([patch.classes for patch in group])
@@ -266,7 +224,7 @@ def infer_group(
                 other = scaled.flip(-1)
             photos, mirrored = torch.where(scaled > 0, colours, photos), torch.where(other > 0, colours, mirrored)
         maps = _ask(response, photos, mirrored if views.flip else None, classes)
-        upsampled = resize_maps(maps, group[0].window_size, views.multiple)
+        upsampled = resize_maps(maps, group[0].window_size, multiple)
         total = upsampled if total is None else total.add_(upsampled)
     assert total is not None
     top, left, bottom, right = group[0].inner

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from camkit.settings.infercam import MARGIN_OF_ONE, MARGIN_OF_SEVERAL
 from camkit.types import Size
 
 Centre = tuple[int, int]
 Box = tuple[int, int, int, int]
-
-MARGIN_OF_ONE = 10
-MARGIN_OF_SEVERAL = 20
 
 
 def centre_of_mass(values: np.ndarray, size: Size) -> Centre:

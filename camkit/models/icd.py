@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,6 @@ from camkit.errors import CheckpointError, UsageError
 from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
 from camkit.models.classifier import LoadedClassifier, Network
 from camkit.models.levels import (
-    Features,
     Levels,
     chosen,
     joined,
@@ -26,8 +25,8 @@ from camkit.models.levels import (
 from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
 from camkit.models.vgg import VGG16, VGGPlan
+from camkit.settings.icd import Features, Structure
 
-Structure = Literal["a", "b", "c", "d"]
 """What the adapted score is made of (Table 6): a) these features, b) fc7 of its own, c) the features, fc6 and fc7 of
 its own, d) the same, shared with the classifier."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,7 @@ from torch import Tensor, nn
 from camkit.errors import UsageError
 from camkit.models.classifier import Network
 from camkit.models.vgg import VGG16
-
-Features = Literal["conv4", "conv5", "fc6", "concat"]
-"""What directions are learned in (Table 5)."""
+from camkit.settings.icd import Features
 
 
 class Levels(NamedTuple):

@@ -19,6 +19,7 @@ from camkit.methods.walk.settings import RANGES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.upstream import Sources, find_photos, history_of, name_of_input, open_input, paths_of
+from camkit.settings.recipe import Recipe
 from camkit.stages.confident import Labels, crf_of, levels_of
 from camkit.stages.training import (
     Start,
@@ -33,7 +34,6 @@ from camkit.stages.training import (
 )
 from camkit.store.merge import shard_words
 from camkit.store.reader import Reader
-from camkit.training.recipe import Recipe
 from camkit.types import AffinityKind
 
 if TYPE_CHECKING:

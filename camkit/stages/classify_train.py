@@ -14,6 +14,7 @@ from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.recipe import Recipe
 from camkit.stages.judge import BEST_BY, select_to_judge
 from camkit.stages.training import (
     NO_LABELS,
@@ -31,7 +32,6 @@ from camkit.stages.training import (
 )
 from camkit.store.provenance import sha256_file
 from camkit.store.reader import open_store
-from camkit.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from camkit.models.classifier import Network

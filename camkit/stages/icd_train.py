@@ -15,6 +15,8 @@ from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.icd import IcdRecipe
+from camkit.settings.recipe import Recipe
 from camkit.stages.classify_train import count, items_of
 from camkit.stages.judge import select_to_judge
 from camkit.stages.training import (
@@ -33,7 +35,6 @@ from camkit.stages.training import (
 )
 from camkit.store.provenance import sha256_file
 from camkit.store.reader import Reader, open_store
-from camkit.training.recipe import IcdRecipe, Recipe
 
 if TYPE_CHECKING:
     from camkit.models.icd import IcdNetwork

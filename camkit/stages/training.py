@@ -19,9 +19,9 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary
 from camkit.pipeline.photos import ViewSize
 from camkit.pipeline.select import Inputs, Selection, is_hdf5
+from camkit.settings.recipe import Recipe, check_recipe, preset
 from camkit.stages.judge import judge
 from camkit.store.provenance import sha256_file, stage
-from camkit.training.recipe import Recipe, check_recipe, preset
 
 if TYPE_CHECKING:
     from torch import nn

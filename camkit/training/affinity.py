@@ -15,10 +15,10 @@ from camkit.methods.walk.confident import UNDECIDED
 from camkit.models.affinity import BoundaryNet, PairNetwork
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Augmentation
 from camkit.training.classify import stack_photos
 from camkit.training.planes import Warped, WithPlane, load_warped, stack_planes
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Augmentation
 
 GRID = 16
 """Every network's strides divide it."""

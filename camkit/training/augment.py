@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from camkit.defaults import LARGEST_SIDE
-from camkit.training.recipe import Augmentation
+from camkit.settings.recipe import Augmentation
 from camkit.types import Size
 
 Box = tuple[int, int, int, int]

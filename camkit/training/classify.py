@@ -19,8 +19,8 @@ from camkit.methods.split import Box
 from camkit.models.classifier import Colour, Network
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Augmentation
 from camkit.training.augment import draw_geometry, jitter_colours
-from camkit.training.recipe import Augmentation
 from camkit.types import Size
 
 SMALLEST_SIDE = 32

@@ -15,10 +15,11 @@ from camkit.models.icd import IcdNetwork
 from camkit.models.levels import on_grid, sample_at
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.icd import IcdRecipe
+from camkit.settings.recipe import Augmentation
 from camkit.training import classify
 from camkit.training.planes import OUTSIDE, WithPlane, load_warped, stack_planes
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Augmentation, IcdRecipe
 
 
 class Sample(NamedTuple):

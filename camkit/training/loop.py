@@ -23,10 +23,10 @@ from camkit.errors import InputError, UsageError
 from camkit.pipeline.device import Device, arithmetic
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.progress import show_progress
+from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.interruption import Interruption
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Recipe
 from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")

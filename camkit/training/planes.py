@@ -12,10 +12,10 @@ import torch
 from camkit.errors import CamkitError, StoreError
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Augmentation
 from camkit.store.reader import Reader
 from camkit.training.augment import draw_geometry, jitter_colours
 from camkit.training.classify import Item, read_photo
-from camkit.training.recipe import Augmentation
 from camkit.types import Size
 
 OUTSIDE = -1

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-from camkit.training.recipe import Recipe
+from camkit.settings.recipe import Recipe
 
 
 def rate_factor(recipe: Recipe, epochs_done: float) -> float:

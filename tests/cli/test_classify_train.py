@@ -24,8 +24,8 @@ from camkit.data.classes import VOC_CLASSES
 from camkit.data.images import read_image
 from camkit.models.checkpoint import load_classifier, load_start
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Augmentation
 from camkit.training.classify import Item, Sample, load_sample
-from camkit.training.recipe import Augmentation
 from tests.support.warm import Running
 from tests.support.world import World, camkit, draw_world, said, start_camkit
 

@@ -22,12 +22,12 @@ from camkit.models import zoo
 from camkit.models.affinity import AffinityNet, BoundaryNet, start_affinity
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Augmentation, Recipe
 from camkit.training.affinity import Batch, collate, load_sample, losses
 from camkit.training.classify import Item
 from camkit.training.loop import make_optimiser
 from camkit.training.planes import Warped, WithPlane
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Augmentation, Recipe
 from camkit.types import AffinityKind
 from tests.reference import pairs as reference
 from tests.reference import walk

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from camkit.settings.recipe import Augmentation
 from camkit.training.augment import Geometry, draw_geometry, jitter_colours
-from camkit.training.recipe import Augmentation
 
 FILL = (1, 2, 3)
 

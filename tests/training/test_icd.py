@@ -23,6 +23,8 @@ from camkit.models.classifier import Network
 from camkit.models.icd import IcdNetwork, IcdPlan
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.icd import IcdRecipe
+from camkit.settings.recipe import Augmentation, Recipe
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
 from camkit.store.writer import Writer
@@ -32,7 +34,6 @@ from camkit.training.icd import Batch, Sample, collate, load_sample, losses
 from camkit.training.loop import make_optimiser
 from camkit.training.planes import OUTSIDE, WithPlane, WithPlanes
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Augmentation, IcdRecipe, Recipe
 from camkit.types import Activation, no_classes
 
 CPU = Device(torch.device("cpu"), "float32")

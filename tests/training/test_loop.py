@@ -21,10 +21,10 @@ from torch import nn
 from camkit.errors import CamkitError, ImageError, InputError, OutputError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
+from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.loop import Job, State, make_optimiser, train
 from camkit.training.ranks import Ranks
-from camkit.training.recipe import Recipe
 
 CPU = Device(torch.device("cpu"), "float32")
 RECIPE = Recipe(epochs=3, batch_size=4, rate=0.001, momentum=0.9, ema=0.9)

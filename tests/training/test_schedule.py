@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.training.recipe import PRESETS, Augmentation, Recipe, check_recipe, preset
+from camkit.settings.recipe import PRESETS, Augmentation, Recipe, check_recipe, preset
 from camkit.training.schedule import MovingAverage, rate_factor
 
 

@@ -1,19 +1,14 @@
-"""Every number that shapes a training, and the recipes of the papers. Imports nothing heavy: help must be instant."""
+"""Every number that shapes a training, and the recipes of the papers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from camkit.errors import UsageError
+from camkit.settings.option import check, option
 from camkit.types import Pooling
-
-if TYPE_CHECKING:
-    from camkit.methods.icd import Form, Vote
-    from camkit.models.icd import Structure
-    from camkit.models.levels import Features
 
 Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "poly-epoch", "cosine", "constant"]
@@ -24,90 +19,56 @@ Range = tuple[float, float]
 class Augmentation:
     """How a photo is varied before the network sees it.
 
-    resize      longer side every photo is brought to first; None: as it is, but at most LARGEST_SIDE
-    scale_range random factor on that size
-    long_side   random longer side in pixels, instead of the two above
-    crop        side of a random square, filled with the mean colour where the photo is smaller; None: all of it
-    jitter      brightness, contrast and saturation change by up to this share, hue by a third of it
+    resize     None: as it is, but at most LARGEST_SIDE
+    long_side  instead of the two above
+    crop       filled with the mean colour where the photo is smaller; None: all of it
+    jitter     brightness, contrast and saturation change by up to this share, hue by a third of it
     """
 
-    resize: int | None = None
-    scale_range: Range = (1.0, 1.0)
-    long_side: tuple[int, int] | None = None
-    crop: int | None = None
-    flip: bool = True
-    jitter: float = 0.0
+    resize: int | None = option(
+        None, "Longer side of a photo before it is varied.", low=1, metavar="N|native", nothing="native"
+    )
+    scale_range: Range = option((1.0, 1.0), "Random factor on that size.", low=0.01, high=16, metavar="LOW,HIGH")
+    long_side: tuple[int, int] | None = option(
+        None, "Random longer side, instead.", low=16, high=10_000, metavar="LOW,HIGH"
+    )
+    crop: int | None = option(None, "Side of a random square of it.", low=1, metavar="N|none", nothing="none")
+    flip: bool = option(True, "Mirror every other photo.", flags=["--flip/--no-flip"])
+    jitter: float = option(0.0, "How much colours vary.", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Optimisation, and what is trained.
 
-    rate         learning rate of the trunk; the new layers' is `head_factor` times that
-    warmup       epochs in which the rate rises from 0
-    power        of the poly schedule (1 − t)^power
-    clip         largest norm of the gradient; None: any
-    ema          decay of the moving average of the weights, which is then validated and saved; None: no average
-    freeze_norm  batch norms keep their running statistics
-    norm_learns  their scale and offset learn
+    rate         the new layers' is `head_factor` times that
+    clip         None: any norm
+    ema          the average is then validated and saved; None: there is none
+    norm_learns  scale and offset of batch norms learn
     freeze       modules whose weights stay as they are; `stem` stands for the trunk's first ones
     """
 
-    epochs: int = 15
-    batch_size: int = 16
-    optimiser: Optimiser = "sgd"
-    rate: float = 0.01
-    head_factor: float = 10.0
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: Schedule = "poly"
-    power: float = 0.9
-    warmup: float = 0.0
-    clip: float | None = None
-    ema: float | None = None
-    pooling: Pooling = "average"
-    freeze_norm: bool = False
+    epochs: int = option(15, "", low=1, metavar="N")
+    batch_size: int = option(16, "Photos a step, over all GPUs.", low=1, metavar="N")
+    rate: float = option(0.01, "Learning rate of the trunk.", low=0.0, outside="low")
+    head_factor: float = option(10.0, "The classifier learns so many times as fast.", low=0.0)
+    optimiser: Optimiser = option("sgd", "")
+    momentum: float = option(0.9, "Of sgd.", low=0.0, high=1.0)
+    weight_decay: float = option(5e-4, "", low=0.0)
+    schedule: Schedule = option("poly", "Of the rate.")
+    power: float = option(0.9, "Of poly: (1 - t)^power.", low=0.0)
+    warmup: float = option(0.0, "The rate rises so long.", low=0.0, metavar="EPOCHS")
+    clip: float | None = option(None, "Largest norm of the gradient.", low=0.0)
+    ema: float | None = option(
+        None, "Judge and keep a moving average of the weights (0.999).", low=0.0, high=1.0, outside="both",
+        metavar="DECAY",
+    )  # fmt: skip
+    pooling: Pooling = option("average", "Of the scores at all positions.")
+    freeze_norm: bool = option(False, "Batch norms keep their statistics.", flags=["--freeze-norm/--train-norm"])
     norm_learns: bool = True
-    freeze: tuple[str, ...] = ()
-    seed: int = 0
+    freeze: tuple[str, ...] = option((), "Modules that do not learn (stem,layer1).", metavar="NAME,…")
+    seed: int = option(0, "", low=0)
     augmentation: Augmentation = Augmentation()
-
-
-@dataclass(frozen=True)
-class IcdRecipe:
-    """What ICD learns, and how. Defaults are the paper's.
-
-    Its program has bottom_up_weight 10, superpixel_vote `sign` and ignore_band 0.2.
-
-    features          that directions are learned in (Table 5)
-    structure         of the top-down branch (Table 6)
-    hidden            channels of its fc6 and fc7 (b, c); None: 1,024 for networks as wide as published
-    bottom_up         form of that loss (Table 4)
-    bottom_up_weight  of that loss
-    superpixel_vote   how superpixels get their score
-    ignore_band       scores below this share of the photo's largest teach the top-down branch nothing
-    top_down_warmup   epochs in which the top-down loss comes to its full weight
-    """
-
-    features: Features = "conv5"
-    structure: Structure = "c"
-    hidden: int | None = None
-    bottom_up: Form = "square"
-    bottom_up_weight: float = 1.0
-    superpixel_vote: Vote = "mean"
-    ignore_band: float = 0.0
-    top_down_warmup: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ignore_band < 1:
-            raise UsageError(f"--ignore-band {self.ignore_band:g}: give a share, 0 or more and below 1")
-        if not (0 < self.bottom_up_weight < math.inf and 0 <= self.top_down_warmup < math.inf):
-            raise UsageError(
-                f"--bottom-up-weight {self.bottom_up_weight:g} --top-down-warmup {self.top_down_warmup:g}: "
-                "give a weight above 0, and 0 or more epochs"
-            )
-        if self.hidden is not None and self.structure in ("a", "d"):
-            raise UsageError(f"--hidden {self.hidden} has no effect on --structure {self.structure}: leave it out")
 
 
 PRESETS: Mapping[str, Recipe] = {
@@ -162,12 +123,12 @@ def check_recipe(recipe: Recipe) -> None:
     augmentation = recipe.augmentation
     low, high = augmentation.scale_range
     shortest, longest = augmentation.long_side or (1, 1)
+    check(recipe)
+    check(augmentation)
     wrong = {
         f"--long-side {shortest},{longest}: give the smaller one first": not 0 < shortest <= longest,
         f"--scale-range {low:g},{high:g}: give a low and a high factor above 0, the low one first": not 0 < low <= high,
-        f"--rate {recipe.rate:g}: give a number above 0": not recipe.rate > 0,
         f"--clip {recipe.clip}: give a norm above 0": recipe.clip is not None and not recipe.clip > 0,
-        f"--ema {recipe.ema}: give a decay in (0, 1), such as 0.999": recipe.ema is not None and not 0 < recipe.ema < 1,
         "--scale-range and --long-side both set the photos' size: give one": augmentation.long_side is not None
         and augmentation.scale_range != (1.0, 1.0),
         "--resize and --long-side both set the photos' size: give one": augmentation.long_side is not None

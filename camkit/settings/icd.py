@@ -1,0 +1,54 @@
+"""ICD's numbers: METHODS.md's section on it, and the paper's sections 3 and 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from camkit.errors import UsageError
+from camkit.settings.option import check, option
+
+Features = Literal["conv4", "conv5", "fc6", "concat"]
+Structure = Literal["a", "b", "c", "d"]
+Form = Literal["square", "absolute", "sigmoid"]
+Vote = Literal["mean", "sign"]
+
+PUBLISHED = {"bottom_up_weight": 10, "superpixel_vote": "sign", "ignore_band": 0.2}
+"""Where the authors' program differs from the paper."""
+
+
+@dataclass(frozen=True)
+class IcdRecipe:
+    """What ICD learns, and how. Defaults are the paper's."""
+
+    features: Features = option("conv5", "That directions are learned in (Table 5).")
+    structure: Structure = option(
+        "c",
+        "What adapted scores read (Table 6): a) the features, b) an fc7 of their own, c) the features, an fc6 and fc7 "
+        "of their own, d) as c, but the classifier's fc6 and fc7.",
+    )
+    hidden: int | None = option(
+        None, "Channels of b's and c's own fc6 and fc7. Default: 1,024, fewer in narrower networks.",
+        low=1, high=16_384, metavar="N",
+    )  # fmt: skip
+    bottom_up: Form = option("square", "Form of the bottom-up loss (Table 4).")
+    bottom_up_weight: float = option(
+        1.0, "Of that loss. The authors' program: {published}.", low=0, outside="low",
+        facts={"published": PUBLISHED["bottom_up_weight"]},
+    )  # fmt: skip
+    superpixel_vote: Vote = option(
+        "mean",
+        "A superpixel's score: its mean, or the mean of those of its scores whose sign prevails. The authors' program: "
+        "{published}.",
+        facts={"published": PUBLISHED["superpixel_vote"]},
+    )
+    ignore_band: float = option(
+        0.0, "Scores below this share of the photo's largest teach nothing. The authors' program: {published}.",
+        low=0, high=1, outside="high", facts={"published": PUBLISHED["ignore_band"]},
+    )  # fmt: skip
+    top_down_warmup: float = option(2.0, "The top-down loss gets its weight so slowly.", low=0, metavar="EPOCHS")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.hidden is not None and self.structure in ("a", "d"):
+            raise UsageError(f"--hidden {self.hidden} has no effect on --structure {self.structure}: leave it out")

@@ -1,0 +1,103 @@
+"""InferCam's numbers: METHODS.md's section on it, the paper's section 3.2 and 4, and what the authors' program does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from camkit.defaults import SCALES
+from camkit.errors import UsageError
+from camkit.settings.option import check, option, words
+
+Preset = Literal["paper", "published"]
+Fill = Literal["mean", "zero", "dataset"]
+ManyClasses = Literal["per-class", "whole"]
+
+MARGIN_OF_ONE = 10
+MARGIN_OF_SEVERAL = 20
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What is done to an image.
+
+    published  where the authors' program differs in how it splits and hides, do as it does
+    """
+
+    split: bool = option(True, "Into four patches around the centres.", flags=["--split/--no-split"])
+    rounds: int = option(5, "At most so many: {default}.", low=1, metavar="N")
+    threshold: float = option(0.7, "Hide where a class's map is above: {default}.", low=0.0, high=1.0)
+    stop: float = option(0.01, "Stop when less than this share of a patch is new: {presets}.", low=0.0, high=1.0)
+    fill: Fill = option("mean", "What is hidden gets the patch's mean colour, black, or the data set's mean colour.")
+    margin: int | None = option(
+        None, "Of the patches around the centres: {one} for one class, {several} for two.", low=0, metavar="PX",
+        facts={"one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
+    )  # fmt: skip
+    many_classes: ManyClasses = option(
+        "per-class", "Three and more: four patches for each class (paper), or the whole image (published)."
+    )
+    context: int = option(
+        0, "The network sees so much of the image around a patch too: {default}.", low=0, metavar="PX"
+    )
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.published and self.context:
+            raise UsageError("--context is not part of the published program; leave out --preset published")
+
+
+@dataclass(frozen=True)
+class Views:
+    """At which scales the response map is asked: of a patch, of one with something hidden, and for the centres."""
+
+    scales: tuple[float, ...] = option(
+        SCALES, "Scales whose maps are summed: {default}.", low=0.01, high=16, metavar="S,S,…"
+    )
+    hiding_scales: tuple[float, ...] | None = option(
+        None, "Scales once something is hidden. Default: --scales.", low=0.01, high=16, metavar="S,S,…"
+    )
+    centre_scales: tuple[float, ...] | None = option(
+        None, "Scales of the maps that say where to split. Default: --scales.", low=0.01, high=16, metavar="S,S,…"
+    )
+    flip: bool = option(True, "Also see every photo mirrored.", flags=["--flip/--no-flip"])
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def hiding(self) -> tuple[float, ...]:
+        return self.scales if self.hiding_scales is None else self.hiding_scales
+
+    @property
+    def centres(self) -> tuple[float, ...]:
+        return self.scales if self.centre_scales is None else self.centre_scales
+
+
+@dataclass(frozen=True)
+class InferCamSettings(Inference, Views):
+    """All that a user may set of InferCam."""
+
+
+PRESETS: Mapping[Preset, InferCamSettings] = {
+    "paper": InferCamSettings(),
+    "published": InferCamSettings(stop=0.02, many_classes="whole", published=True),
+}
+
+FAST: Mapping[str, Any] = {
+    "scales": (1.0, 0.5, 1.5), "centre_scales": (0.5,), "hiding_scales": (1.0,), "rounds": 3,
+}  # fmt: skip
+"""What `--fast` changes."""
+
+FAST_WORDS = (
+    f"scales {words(FAST['scales'])}, of which {words(FAST['centre_scales'])} finds centres and "
+    f"{words(FAST['hiding_scales'])} looks again, in {FAST['rounds']} rounds"
+)
+
+
+def settings_of(preset: Preset, changes: Mapping[str, Any]) -> InferCamSettings:
+    """A preset with some of its numbers changed, by the names of the fields of InferCamSettings."""
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset} is not known; known are {' and '.join(get_args(Preset))}")
+    return replace(PRESETS[preset], **changes)
