@@ -11,7 +11,7 @@ from camkit.errors import UsageError
 from camkit.settings.option import check, option, words
 
 Preset = Literal["paper", "published"]
-Fill = Literal["mean", "zero", "dataset"]
+Fill = Literal["mean", "image", "zero", "dataset"]
 ManyClasses = Literal["per-class", "whole"]
 
 MARGIN_OF_ONE = 10
@@ -29,7 +29,9 @@ class Inference:
     rounds: int = option(5, "At most so many: {default}.", low=1, metavar="N")
     threshold: float = option(0.7, "Hide where a class's map is above: {default}.", low=0.0, high=1.0)
     stop: float = option(0.01, "Stop when less than this share of a patch is new: {presets}.", low=0.0, high=1.0)
-    fill: Fill = option("mean", "What is hidden gets the patch's mean colour, black, or the data set's mean colour.")
+    fill: Fill = option(
+        "mean", "What is hidden gets the mean colour of the patch, of the whole image or of the data set, or black."
+    )
     margin: int | None = option(
         None, "Of the patches around the centres: {one} for one class, {several} for two.", low=0, metavar="PX",
         facts={"one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
@@ -40,6 +42,10 @@ class Inference:
     context: int = option(
         0, "The network sees so much of the image around a patch too: {default}.", low=0, metavar="PX"
     )
+    floor: float = option(
+        0.0, "A map's maximum counts as at least this share of its class's largest in any patch: {presets}.",
+        low=0.0, high=1.0,
+    )  # fmt: skip
     published: bool = False
 
     def __post_init__(self) -> None:

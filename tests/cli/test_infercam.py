@@ -105,6 +105,7 @@ def test_it_pipes_continues_and_refuses_other_options(made: Path, world: World) 
         (("--preset", "published"), 4, 5),
         (("--context", "16", "--fill", "zero", "--margin", "4"), 4, 5),
         (("--rounds", "2", "--stop", "0"), 4, 2),
+        (("--floor", "0.5", "--fill", "image"), 4, 5),
     ],
 )
 def test_options_do_what_they_say(
@@ -124,6 +125,7 @@ def test_options_do_what_they_say(
         (("--threshold", "2"), "--threshold"),
         (("--rounds", "0"), "--rounds"),
         (("--fill", "red"), "--fill"),
+        (("--floor", "1.5"), "--floor"),
         (("--hiding-scales", "none"), "--hiding-scales none: give numbers"),
         (("--hiding-scales", ""), "--hiding-scales : give numbers"),
         (("--centre-scales", ""), "--centre-scales : give numbers"),

@@ -48,14 +48,26 @@ def patches_of(note: dict[str, object]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_paper_preset_equals_the_slow_reference(classes: list[int], seed: int) -> None:
+    equals_the_slow_reference(classes, seed)
+
+
+@pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
+@pytest.mark.parametrize(
+    "changes", [{"floor": 1.0}, {"floor": 0.6, "context": 8}, {"fill": "image"}, {"fill": "zero", "context": 5}]
+)
+def test_what_the_paper_does_not_ask_equals_it_too(classes: list[int], changes: dict[str, Any]) -> None:
+    equals_the_slow_reference(classes, 4, **changes)
+
+
+def equals_the_slow_reference(classes: list[int], seed: int, **changes: Any) -> None:
     network, image = TinyClassifier(), photo(44, 60, seed)
 
     def features(pixels: np.ndarray) -> np.ndarray:
         normalised = (pixels / 255 - np.array(network.mean)) / np.array(network.std)
         return network.features(torch.from_numpy(normalised.astype(np.float32)).permute(2, 0, 1)[None])[0].numpy()
 
-    slow = reference.infer_cam(image, classes, features, network.weight.numpy(), SCALES)
-    maps, notes = run(as_batch(image), [classes])
+    slow = reference.infer_cam(image, classes, features, network.weight.numpy(), SCALES, **changes)
+    maps, notes = run(as_batch(image), [classes], replace(PAPER, **changes))
     patches = patches_of(notes[0])
     assert [tuple(patch["box"]) for patch in patches] == slow.boxes  # type: ignore[arg-type]
     assert [patch["rounds"] for patch in patches] == [len(shares) for shares in slow.shares]
@@ -85,10 +97,13 @@ def notes_share(maps: torch.Tensor) -> float:
 SETTINGS = st.builds(
     Inference,
     split=st.booleans(), rounds=st.integers(1, 4), threshold=st.sampled_from([0.0, 0.4, 0.7, 1.0]),
-    stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "zero", "dataset"]),
+    stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "image", "zero", "dataset"]),
     margin=st.sampled_from([None, 0, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
-    context=st.sampled_from([0, 5, 200]), published=st.booleans(),
+    floor=st.sampled_from([0.0, 0.5, 1.0]),
 )  # fmt: skip
+SETTINGS = st.builds(replace, SETTINGS, context=st.sampled_from([0, 5, 200])) | st.builds(
+    replace, SETTINGS, published=st.just(True)
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -124,6 +139,51 @@ def test_more_rounds_never_lower_a_map(seed: int, rounds: int, many: bool) -> No
     fewer, _ = run(image, classes, Inference(rounds=rounds, stop=0.0))
     more, _ = run(image, classes, Inference(rounds=rounds + 1, stop=0.0))
     assert (more >= fewer - 1e-6).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), low=st.floats(0, 1), high=st.floats(0, 1), many=st.booleans())
+def test_a_higher_floor_never_raises_what_the_first_round_finds(seed: int, low: float, high: float, many: bool) -> None:
+    image, classes = as_batch(photo(30, 26, seed)), [[0, 1, 2]] if many else [[3, 1]]
+    lower, _ = run(image, classes, Inference(rounds=1, floor=min(low, high)))
+    higher, _ = run(image, classes, Inference(rounds=1, floor=max(low, high)))
+    assert (higher <= lower + 1e-6).all()
+    torch.testing.assert_close(higher.amax((2, 3)), lower.amax((2, 3)))
+
+
+@pytest.mark.parametrize(("floor", "expected"), [(0.0, 1.0), (0.5, 0.2), (1.0, 0.1)])
+def test_a_patch_where_little_is_seen_is_not_blown_up(floor: float, expected: float) -> None:
+    """The right patches answer a tenth as loud as the left ones; another image of the batch is louder still."""
+    images = torch.full((2, 3, 40, 40), 10.0)
+    images[0, :, :, :4] = 100
+    images[1] = 200
+
+    def brightness(photos: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        return photos[:, :1]
+
+    maps, notes = infer_cam(
+        images, torch.tensor([[1], [1]]), (40, 40), response=brightness, views=Views((1.0,)), mean_colour=COLOUR,
+        inference=Inference(rounds=1, floor=floor, margin=0),
+    )  # fmt: skip
+    assert notes[0]["centres"] == [[19, 10]]
+    torch.testing.assert_close(maps[0, 0, :, :4], torch.ones(40, 4))
+    torch.testing.assert_close(maps[0, 0, :, 10:], torch.full((40, 30), expected))
+    torch.testing.assert_close(maps[1], torch.ones(1, 40, 40))
+
+
+def test_a_later_round_is_measured_by_the_first_one_though_it_has_fewer_scales() -> None:
+    image = torch.full((1, 3, 40, 40), 30.0)
+    image[..., :20] = 100
+
+    def louder_without_the_left(photos: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        return photos[:, :1] * (1 + (photos.amin((1, 2, 3)) == 0))[:, None, None, None]
+
+    maps, _ = infer_cam(
+        image, torch.tensor([[1]]), (40, 40), response=louder_without_the_left, mean_colour=COLOUR,
+        inference=Inference(split=False, rounds=2, fill="zero", floor=1), views=Views((1.0, 1.0), (1.0,)),
+    )  # fmt: skip
+    torch.testing.assert_close(maps[0, 0, :, :20], torch.ones(40, 20))
+    torch.testing.assert_close(maps[0, 0, :, 20:], torch.full((40, 20), 0.6))
 
 
 def test_the_batch_does_not_change_what_is_seen() -> None:
