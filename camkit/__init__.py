@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from camkit.models.checkpoint import load_classifier, save_classifier
     from camkit.pipeline.output import Output, Runtime, Summary
     from camkit.pipeline.select import Inputs
-    from camkit.stages.affinity_train import affinity_train, irn_train
+    from camkit.stages.affinity_train import affinity_train
     from camkit.stages.cam import cam
     from camkit.stages.classify import classify
     from camkit.stages.classify_train import classify_train
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from camkit.stages.dcsm import DcsmSettings, dcsm
     from camkit.stages.demo import demo
     from camkit.stages.evaluate import evaluate_predictions
-    from camkit.stages.exchange import Foreign, import_files
     from camkit.stages.export import export_store
     from camkit.stages.icd_apply import icd_apply
     from camkit.stages.icd_train import icd_train
+    from camkit.stages.import_ import Foreign, import_files
     from camkit.stages.infercam import InferCamSettings, infercam
+    from camkit.stages.irn_train import irn_train
     from camkit.stages.lpcam_apply import lpcam_apply
     from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
     from camkit.stages.mask import mask
+    from camkit.stages.merge import merge_stores
     from camkit.stages.network import Network
-    from camkit.stages.refine import refine_superpixel
+    from camkit.stages.refine_superpixel import refine_superpixel
+    from camkit.stages.refine_walk import refine_walk
     from camkit.stages.show import show_sheet, write_report
     from camkit.stages.superpixels import superpixels
     from camkit.stages.toy_world import toy_world
-    from camkit.stages.walk import refine_walk
-    from camkit.store.merge import merge_stores
     from camkit.store.reader import Reader, open_store
     from camkit.store.schema import Header
     from camkit.store.writer import Writer
@@ -44,7 +45,7 @@ _HOMES = {
     "Activation": "camkit.types",
     "Clustering": "camkit.stages.lpcam_cluster",
     "DcsmSettings": "camkit.stages.dcsm",
-    "Foreign": "camkit.stages.exchange",
+    "Foreign": "camkit.stages.import_",
     "Header": "camkit.store.schema",
     "InferCamSettings": "camkit.stages.infercam",
     "Inputs": "camkit.pipeline.select",
@@ -67,17 +68,17 @@ _HOMES = {
     "export_store": "camkit.stages.export",
     "icd_apply": "camkit.stages.icd_apply",
     "icd_train": "camkit.stages.icd_train",
-    "import_files": "camkit.stages.exchange",
+    "import_files": "camkit.stages.import_",
     "infercam": "camkit.stages.infercam",
-    "irn_train": "camkit.stages.affinity_train",
+    "irn_train": "camkit.stages.irn_train",
     "load_classifier": "camkit.models.checkpoint",
     "lpcam_apply": "camkit.stages.lpcam_apply",
     "lpcam_cluster": "camkit.stages.lpcam_cluster",
     "mask": "camkit.stages.mask",
-    "merge_stores": "camkit.store.merge",
+    "merge_stores": "camkit.stages.merge",
     "open_store": "camkit.store.reader",
-    "refine_superpixel": "camkit.stages.refine",
-    "refine_walk": "camkit.stages.walk",
+    "refine_superpixel": "camkit.stages.refine_superpixel",
+    "refine_walk": "camkit.stages.refine_walk",
     "save_classifier": "camkit.models.checkpoint",
     "show_sheet": "camkit.stages.show",
     "superpixels": "camkit.stages.superpixels",

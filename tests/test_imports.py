@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+import camkit
+from camkit.cli.main import COMMANDS
+from camkit.cli.refine import MethodChoice
 
 PACKAGE = Path(__file__).parents[1] / "camkit"
 
@@ -23,7 +29,10 @@ MAY_IMPORT = {
     "models": set(),
     "methods": set(),
 }
-COMMON = {"errors", "types", "defaults", "settings"}
+COMMON = {"errors", "types", "defaults", "settings", "blocks", "upsample"}
+
+
+SUBCOMMANDS = {"refine": [f"refine {method}" for method in get_args(MethodChoice)]}
 
 
 def imported_rooms(source: str) -> set[str]:
@@ -48,6 +57,40 @@ def test_arrows_go_one_way(room: str) -> None:
         assert not strangers, f"{file.relative_to(PACKAGE)} imports {sorted(strangers)}"
 
 
+def stage_named_after(command: str) -> str:
+    """The file of a command in stages/: `import` is a word of Python's."""
+    return command.replace("-", "_").replace(" ", "_") + ("_" if keyword.iskeyword(command) else "")
+
+
+COMMAND_STAGES = {stage_named_after(name) for command in COMMANDS for name in SUBCOMMANDS.get(command, (command,))}
+
+
+def test_every_command_has_a_stage_of_its_name() -> None:
+    missing = {name for name in COMMAND_STAGES if not (PACKAGE / "stages" / f"{name}.py").is_file()}
+    assert not missing
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda file: file.stem)
+def test_no_stage_borrows_from_the_file_of_a_command(file: Path) -> None:
+    """What several commands need has a file that says what it is: of another command's file only the command is taken.
+
+    That is, names that `camkit` itself offers. The demo runs commands with their settings.
+    """
+    if file.stem == "demo":
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("camkit") for alias in node.names), file.name
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        room, _, stage = (node.module or "").rpartition(".")
+        names = {alias.name for alias in node.names}
+        if room == "camkit.stages" and stage in COMMAND_STAGES - {file.stem}:
+            borrowed = names - set(camkit.__all__)
+            assert not borrowed, f"{file.name} takes {sorted(borrowed)} from {stage}.py, the file of a command"
+        assert f"{room}.{stage}" != "camkit.stages", f"{file.name} imports {sorted(names)} as a whole"
+
+
 def test_every_room_is_known() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(MAY_IMPORT)
 
@@ -67,7 +110,7 @@ def test_files_can_be_read_in_one_sitting() -> None:
         "camkit.stages.cam",
         "camkit.stages.crf",
         "camkit.stages.superpixels",
-        "camkit.stages.refine",
+        "camkit.stages.refine_superpixel",
     ],
 )
 def test_torch_is_imported_only_when_a_network_runs(module: str) -> None:

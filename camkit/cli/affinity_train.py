@@ -56,7 +56,8 @@ def command(
     camkit refine walk cams.h5 --affinity affinitynet --ckpt affinity.safetensors --out walked.h5
     """
     from camkit.cli.console import raise_for
-    from camkit.stages.affinity_train import affinity_train, confidence_of
+    from camkit.stages.affinities import confidence_of
+    from camkit.stages.affinity_train import affinity_train
     from camkit.stages.training import Start, recipe_of
 
     start = Start(init, arch, width)

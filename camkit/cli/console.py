@@ -15,6 +15,9 @@ from camkit.errors import OutputError, PartialFailure
 from camkit.pipeline.progress import duration
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from camkit.evaluate.comparison import Comparison
     from camkit.evaluate.report import Report
     from camkit.pipeline.output import Summary
 
@@ -60,8 +63,6 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_report(report: Report, form: Literal["table", "json", "csv"]) -> None:
-    from rich.console import Console
-
     from camkit.evaluate.render import render_table
     from camkit.evaluate.report import write_csv
 
@@ -71,9 +72,25 @@ def print_report(report: Report, form: Literal["table", "json", "csv"]) -> None:
     elif form == "csv":
         write_csv(report, text)
     else:
-        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-        render_table(report, Console(file=text, width=width, force_terminal=sys.stdout.isatty()))
+        render_table(report, table_console(text))
     print_lines([text.getvalue().rstrip("\n")])
+
+
+def print_comparison(comparison: Comparison, *, json: bool) -> None:
+    from camkit.evaluate.comparison import render_comparison
+
+    text = io.StringIO(comparison.to_json() if json else "")
+    if not json:
+        render_comparison(comparison, table_console(text))
+    print_lines([text.getvalue().rstrip("\n")])
+
+
+def table_console(stream: TextIO) -> Console:
+    """As wide as the terminal, up to what is easily read."""
+    from rich.console import Console
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    return Console(file=stream, width=width, force_terminal=sys.stdout.isatty())
 
 
 def close_with(summary: Summary, name: Path | None = None) -> None:

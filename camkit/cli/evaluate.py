@@ -52,6 +52,31 @@ def command(
             show_default=False,
         ),
     ] = None,
+    mean_over: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Take means over these classes and background alone; so does the choice of the threshold.",
+            rich_help_panel=o.METHOD,
+            show_default=False,
+        ),
+    ] = None,
+    ci: Annotated[
+        bool,
+        typer.Option(
+            "--ci",
+            help="How sure mIoU is: a 95 % interval, by a bootstrap over the images. A second pass over them.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Each store is a method of its own: figures with intervals, and the differences to the first store.",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = False,
     json: o.Json = False,
     csv: Annotated[
         bool, typer.Option("--csv", help="The table per class as CSV on standard output.", rich_help_panel=o.OUTPUT)
@@ -112,17 +137,38 @@ def command(
     camkit evaluate masks/ --gt truth/ --json > today.json
 
     camkit evaluate cams.h5 --gt VOC2012/ --min-miou 45 --max-drop last-week.json:0.5
+
+    camkit evaluate cams.h5 lpcams.h5 --gt VOC2012/ --list val --compare
     """
-    from camkit.cli.console import print_report, raise_for
+    from camkit.cli.console import print_comparison, print_report, raise_for
     from camkit.cli.parse import baseline, fraction, numbers
     from camkit.errors import UsageError
     from camkit.evaluate.gates import check_gates
     from camkit.evaluate.report import report_from
     from camkit.pipeline.output import Runtime
-    from camkit.stages.evaluate import evaluate_predictions
+    from camkit.stages.evaluate import compare_predictions, evaluate_predictions
 
     if json and csv:
         raise UsageError("standard output takes one of --json and --csv")
+    if curve is not None:
+        from camkit.view.picture import check_png
+
+        check_png(curve, "--curve")
+    runtime = Runtime(workers=workers, on_error=on_error)
+    thresholds = None if threshold is None else numbers("--threshold", threshold, low=0, high=1)
+    over = None if mean_over is None else [name.strip() for name in mean_over.split(",")]
+    if compare:
+        left_out = {"--csv": csv, "--margins": margins, "--parts": parts, "--curve": curve, "--min-miou": min_miou,
+                    "--max-drop": max_drop, "--allow-missing": allow_missing}  # fmt: skip
+        given = [option for option, value in left_out.items() if value not in (None, False)]
+        if given:
+            raise UsageError(f"{', '.join(given)}: not with --compare; run camkit evaluate of one store for that")
+        comparison, failures = compare_predictions(
+            stores or [], truth, runtime, list=list, classes=classes, thresholds=thresholds, mean_over=over
+        )
+        print_comparison(comparison, json=json)
+        raise_for(failures, comparison.reports[0].images + len(failures), "no method is judged on them")
+        return
     if allow_missing and min_miou is None and max_drop is None:
         raise UsageError("--allow-missing is for gates: give --min-miou or --max-drop")
     earlier, points = baseline(max_drop) if max_drop is not None else (None, 0.0)
@@ -131,13 +177,15 @@ def command(
     report, failures = evaluate_predictions(
         stores or [],
         truth,
-        Runtime(workers=workers, on_error=on_error),
+        runtime,
         list=list,
         classes=classes,
-        thresholds=None if threshold is None else numbers("--threshold", threshold, low=0, high=1),
+        thresholds=thresholds,
         margins=None if margins is None else numbers("--margins", margins, low=0, high=1),
         curve=curve is not None,
         parts=parts,
+        mean_over=over,
+        interval=ci,
     )
     print_report(report, "json" if json else "csv" if csv else "table")
     if curve is not None:

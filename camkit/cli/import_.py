@@ -95,7 +95,7 @@ def command(
     """
     from camkit.cli.console import close_with
     from camkit.pipeline.output import Output, Runtime
-    from camkit.stages.exchange import Foreign, import_files
+    from camkit.stages.import_ import Foreign, import_files
 
     summary = import_files(
         path,

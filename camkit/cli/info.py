@@ -42,7 +42,7 @@ def command(
     from json import dumps
 
     from camkit.cli.console import print_lines
-    from camkit.stages.dcsm import describe_layers, layer_lines
+    from camkit.stages.gradient_layers import describe_layers, layer_lines
     from camkit.stages.info import describe_file, describe_image, failure_lines, image_lines, lines_of
 
     if id is not None:

@@ -19,7 +19,7 @@ def command(
     """
     from camkit.cli.console import log
     from camkit.pipeline.output import Output, at_a_path
-    from camkit.store.merge import merge_stores
+    from camkit.stages.merge import merge_stores
 
     with at_a_path(Output(out, overwrite)) as (path, replace):
         written = merge_stores(stores, path, overwrite=replace)

@@ -51,7 +51,8 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         help="Image-level labels: VOC XML folder, cls_labels.npy, CSV, TSV, JSON, COCO JSON, a folder per class, "
-        "masks folder, or a scores store. Default: a VOC root's own, else predicted.",
+        "masks folder, a scores store, or the word predicted: what the classifier sees, whatever labels there are. "
+        "Default: a VOC root's own, else predicted.",
         rich_help_panel=IMAGES,
         show_default=False,
     ),

@@ -203,7 +203,7 @@ def command(
     }  # fmt: skip
     output = Output(out, overwrite, dtype)
     if method == "superpixel":
-        from camkit.stages.refine import refine_superpixel
+        from camkit.stages.refine_superpixel import refine_superpixel
 
         _refuse(of_walk, method)
         summary = refine_superpixel(
@@ -216,7 +216,7 @@ def command(
             size=size,
         )
     else:
-        from camkit.stages.walk import refine_walk
+        from camkit.stages.refine_walk import refine_walk
 
         _refuse(of_superpixel, method)
         summary = refine_walk(

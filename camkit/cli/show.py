@@ -130,6 +130,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    ci: Annotated[
+        bool,
+        typer.Option(
+            "--ci",
+            help="On a page: how sure mIoU is, and the differences to the first store (bootstrap over images).",
+            rich_help_panel=o.METHOD,
+        ),
+    ] = False,
     workers: o.Workers = WORKERS,
 ) -> None:
     """Look at stores: photos with maps or masks over them, side by side on a sheet, one large overlay, or a page.
@@ -152,6 +160,8 @@ def command(
 
     if out is not None and html is not None:
         raise UsageError("give --out for a picture or --html for a page, not both")
+    if ci and (html is None or truth is None):
+        raise UsageError("--ci is for a page with figures: give --html and --gt")
     if prototypes is not None:
         from camkit.stages.show_prototypes import show_prototypes
 
@@ -161,7 +171,7 @@ def command(
         count = show_prototypes(prototypes, picture, images=images, classes=class_ or (), tile=tile, workers=workers)
         log.info("%s: the prototypes of %d class%s", picture, count, "" if count == 1 else "es")
         return
-    view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort, tile, threshold, workers)
+    view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort, tile, threshold, workers, ci)
     with columns_of(stores or [], names.split(",") if names else []) as columns:
         if html is not None:
             count = write_report(columns, html, view, title=", ".join(column.name for column in columns))

@@ -5,7 +5,6 @@ from camkit.evaluate.gates import check_gates
 from camkit.evaluate.precision import PixelPrecisionAccumulator, average_precision, mean_average_precision
 from camkit.evaluate.render import render_table
 from camkit.evaluate.report import Report, make_report, write_csv
-from camkit.evaluate.resize import upsample
 from camkit.evaluate.seeds import SignedSeedAccumulator
 from camkit.evaluate.sweep import DEFAULT_THRESHOLDS, Sweep, SweepAccumulator
 
@@ -23,6 +22,5 @@ __all__ = [
     "make_report",
     "mean_average_precision",
     "render_table",
-    "upsample",
     "write_csv",
 ]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from camkit.blocks import row_blocks
 from camkit.errors import InputError
-from camkit.evaluate.blocks import row_blocks
 
 GROUP_NAMES = ("0", "1", "2", "3+")
 """Images are also counted apart by how many foreground classes their ground truth holds (InferCam, Table 3)."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from camkit.blocks import row_blocks
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.blocks import row_blocks
 from camkit.evaluate.confusion import GROUP_NAMES, check_same_size, group_of, label_codes
 
 

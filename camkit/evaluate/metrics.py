@@ -7,6 +7,8 @@ of IoU, precision and recall, so all means are over the same classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -38,19 +40,20 @@ def fn_rate(matrix: np.ndarray) -> np.ndarray:
     return _ratio(matrix.sum(axis=-1) - _hits(matrix), _union(matrix), _union(matrix))
 
 
-def mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not nan; nan where nothing is left."""
+def mean(values: np.ndarray, rows: Sequence[int] | None = None) -> np.ndarray:
+    """Mean over the last axis, or the places `rows` of it, of what is not nan; nan where nothing is left."""
+    values = values if rows is None else values[..., list(rows)]
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=-1)
     return _ratio(total, known.sum(axis=-1), known.sum(axis=-1))
 
 
-def mean_foreground(values: np.ndarray) -> np.ndarray:
+def mean_foreground(values: np.ndarray, rows: Sequence[int] | None = None) -> np.ndarray:
     """Mean over the classes without background, as IRN's and so LPCAM's evaluation averages FP and FN.
 
     In LPCAM's Table 1 FP + FN + mIoU is 101.5, not 100, because there mIoU alone counts background.
     """
-    return mean(values[..., 1:])
+    return mean(values[..., 1:], None if rows is None else [row - 1 for row in rows if row])
 
 
 def _hits(matrix: np.ndarray) -> np.ndarray:

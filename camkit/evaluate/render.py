@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from camkit.evaluate.report import Missing, Report
@@ -11,10 +11,12 @@ from camkit.evaluate.report import Missing, Report
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from camkit.evaluate.bootstrap import Interval
+
 Row = list[str]
 
 NAME_WIDTH, NARROW_NAME_WIDTH = 30, 10
-LEFT_OUT_FIRST = ("FN", "FP", "pixel AP", "decided", "images", "recall", "precision")
+LEFT_OUT_FIRST = ("threshold", "FN", "FP", "pixel AP", "decided", "images", "recall", "precision")
 """Where the console is too narrow for all columns."""
 
 
@@ -23,27 +25,35 @@ def render_table(report: Report, console: Console) -> None:
 
     In a narrow one names are cut and whole columns left out, but never are figures cut.
     """
-    _print_table(console, *_class_rows(report))
+    print_table(console, *_class_rows(report))
     if report.by_class_count:
-        _print_table(console, *_group_rows(report))
+        print_table(console, *_group_rows(report))
     if report.seeds:
-        _print_table(console, *_seed_rows(report))
+        print_table(console, *_seed_rows(report))
     if report.parts:
-        _print_table(console, ["part", "recall"], [[row.name, _percent(row.recall)] for row in report.parts])
+        print_table(console, ["part", "recall"], [[row.name, percent(row.recall)] for row in report.parts])
     for line in summary_lines(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def summary_lines(report: Report) -> Iterator[str]:
-    """On what and how the figures were measured, and everything left out of them."""
+def summary_lines(report: Report, *, rates: bool = True) -> Iterator[str]:
+    """On what and how the figures were measured, and everything left out of them; rates: FP and FN are among them."""
     yield f"{report.images:,} image{'' if report.images == 1 else 's'}" + _where(report)
+    if report.tags:
+        yield f"classes of each image: {report.tags}"
+    if report.mean_over:
+        yield f"means are over {', '.join(report.mean_over)}"
+    if report.interval is not None:
+        level = f"{100 * report.interval.level:g} %"
+        yield f"mIoU {percent(report.miou)}, {level} interval {interval_words(report.interval)} (bootstrap over images)"
     if report.threshold is not None:
         choice = f" ({report.threshold_choice})" if report.threshold_choice else ""
         yield f"threshold {report.threshold:g}{choice}"
-    yield "FP, FN: shares of a class's union, so that IoU + FP + FN = 100; their means leave out background"
-    yield f"ignored in the ground truth: {_percent(report.ignored)} % of the pixels"
+    if rates:
+        yield "FP, FN: shares of a class's union, so that IoU + FP + FN = 100; their means leave out background"
+    yield f"ignored in the ground truth: {percent(report.ignored)} % of the pixels"
     if report.undecided:
-        yield f"undecided: {_percent(report.undecided)} % of the pixels; only recall counts them, as misses"
+        yield f"undecided: {percent(report.undecided)} % of the pixels; only recall counts them, as misses"
     if report.absent:
         yield f"left out of the means, in neither ground truth nor prediction: {', '.join(report.absent)}"
     yield from _missing_lines(report.missing_predictions, "no prediction")
@@ -58,26 +68,26 @@ def _class_rows(report: Report) -> tuple[Row, list[Row], Row]:
         if row.iou is None and not row.pixels:
             continue
         figures = [row.iou, row.precision, row.recall, row.fp_rate, row.fn_rate, row.average_precision]
-        rows.append([row.name, *map(_percent, figures)][:count])
+        rows.append([row.name, *map(percent, figures)][:count])
     means = [report.miou, report.precision, report.recall, report.fp_rate, report.fn_rate]
     means.append(report.mean_average_precision)
     headings = ["class", "IoU", "precision", "recall", "FP", "FN", "pixel AP"]
-    return headings[:count], rows, ["mean", *map(_percent, means)][:count]
+    return headings[:count], rows, ["mean", *map(percent, means)][:count]
 
 
 def _group_rows(report: Report) -> tuple[Row, list[Row]]:
-    rows = [[row.classes, f"{row.images:,}", _percent(row.miou)] for row in report.by_class_count]
+    rows = [[row.classes, f"{row.images:,}", percent(row.miou)] for row in report.by_class_count]
     return ["classes in the image", "images", "mIoU"], rows
 
 
 def _seed_rows(report: Report) -> tuple[Row, list[Row]]:
     rows = [
-        [f"{row.margin:g}", *map(_percent, (row.miou, row.precision, row.recall, row.decided))] for row in report.seeds
+        [f"{row.margin:g}", *map(percent, (row.miou, row.precision, row.recall, row.decided))] for row in report.seeds
     ]
     return ["seeds at ±", "mIoU", "precision", "recall", "decided"], rows
 
 
-def _print_table(console: Console, headings: Row, rows: list[Row], mean: Row | None = None) -> None:
+def print_table(console: Console, headings: Row, rows: list[Row], mean: Row | None = None) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -143,5 +153,30 @@ def _missing_lines(missing: Missing, what: str) -> Iterator[str]:
         yield f"{what} for {missing.count:,} ids, left out: {', '.join(missing.examples)}{more}"
 
 
-def _percent(fraction: float | None) -> str:
+def shared_lines(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]:
+    """What to know of several reports: once where it is the same for all, else with the name before it."""
+    told: dict[str, list[str]] = {}
+    for name, report in zip(names, reports, strict=True):
+        for line in summary_lines(replace(report, sources=(), interval=None), rates=False):
+            told.setdefault(line, []).append(name)
+    for line, who in told.items():
+        yield line if len(who) == len(names) else f"{', '.join(who)}: {line}"
+
+
+def difference_words(value: float | None, interval: Interval | None) -> str:
+    """'+2.9 (+1.2 to +4.4)'"""
+    if value is None:
+        return "-"
+    return f"{100 * value:+.1f}" + ("" if interval is None else f" ({interval_words(interval, signed=True)})")
+
+
+def interval_words(interval: Interval | None, *, signed: bool = False) -> str:
+    """'43.1 to 46.0'; signed: of a difference, '+1.2 to +3.4'."""
+    if interval is None:
+        return "-"
+    low, high = (f"{100 * end:{'+' if signed else ''}.1f}" for end in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
+def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f}"

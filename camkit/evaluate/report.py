@@ -13,6 +13,7 @@ import numpy as np
 
 from camkit.errors import InputError
 from camkit.evaluate import metrics
+from camkit.evaluate.bootstrap import Interval
 from camkit.evaluate.confusion import GROUP_NAMES, Confusion
 from camkit.evaluate.sweep import Sweep
 
@@ -95,6 +96,8 @@ class Report:
     Means are over classes: all but FP and FN rate with background. `absent` are the classes left out of them: no
     pixel in the ground truth or the prediction. `threshold_choice` says in words where the threshold comes from.
     `undecided` is a share of the pixels with a ground truth, `ignored` one of all pixels.
+    `tags` says where the classes of each image come from; `mean_over` which classes the means are over, all if empty;
+    `interval` how sure mIoU is, if that was asked for.
     """
 
     miou: float | None
@@ -119,6 +122,9 @@ class Report:
     split: str = ""
     truth: str = ""
     sources: tuple[str, ...] = ()
+    tags: str = ""
+    mean_over: tuple[str, ...] = ()
+    interval: Interval | None = None
 
     def to_json(self) -> str:
         """The report as JSON: fractions in [0, 1], null where nothing could be measured."""
@@ -147,43 +153,52 @@ def make_report(
     split: str = "",
     truth: str = "",
     sources: Sequence[str] = (),
+    tags: str = "",
+    rows: Sequence[int] | None = None,
+    interval: Interval | None = None,
 ) -> Report:
-    """Turn counts into a report. `class_names` [K] without background; `average_precision` [K]."""
+    """Turn counts into a report. `class_names` [K] without background; `average_precision` [K].
+
+    rows  the classes that means are over, 0 background; None: all
+    """
     names = (BACKGROUND, *class_names)
     averages = np.full(len(names), np.nan)
     if average_precision is not None:
         averages[1:] = average_precision
-    rows = _class_rows(confusion, names, averages)
+    table = _class_rows(confusion, names, averages)
     matrix, undecided = confusion.matrix, confusion.undecided
     return Report(
-        miou=_number(metrics.mean(metrics.iou(matrix))),
-        precision=_number(metrics.mean(metrics.precision(matrix))),
-        recall=_number(metrics.mean(metrics.recall(matrix, undecided))),
-        fp_rate=_number(metrics.mean_foreground(metrics.fp_rate(matrix))),
-        fn_rate=_number(metrics.mean_foreground(metrics.fn_rate(matrix))),
-        mean_average_precision=_number(metrics.mean(averages)),
-        classes=rows,
-        absent=tuple(row.name for row in rows if row.iou is None),
-        by_class_count=_group_rows(confusion),
+        miou=_number(metrics.mean(metrics.iou(matrix), rows)),
+        precision=_number(metrics.mean(metrics.precision(matrix), rows)),
+        recall=_number(metrics.mean(metrics.recall(matrix, undecided), rows)),
+        fp_rate=_number(metrics.mean_foreground(metrics.fp_rate(matrix), rows)),
+        fn_rate=_number(metrics.mean_foreground(metrics.fn_rate(matrix), rows)),
+        mean_average_precision=_number(metrics.mean(averages, rows)),
+        classes=table,
+        absent=tuple(row.name for row in table if row.iou is None and (rows is None or names.index(row.name) in rows)),
+        by_class_count=_group_rows(confusion, rows),
         images=int(confusion.images.sum()),
         ignored=confusion.ignored_share,
         undecided=confusion.undecided_share,
         threshold=None if threshold is None else _readable(threshold),
         threshold_choice=threshold_choice,
-        curve=curve_of(sweep) if sweep is not None else (),
-        seeds=tuple(_seed_row(margin, counts) for margin, counts in (seeds or {}).items()),
+        curve=curve_of(sweep, rows) if sweep is not None else (),
+        seeds=tuple(_seed_row(margin, counts, rows) for margin, counts in (seeds or {}).items()),
         missing_predictions=Missing.of(missing_predictions),
         missing_truth=Missing.of(missing_truth),
         split=split,
         truth=truth,
         sources=tuple(sources),
+        tags=tags,
+        mean_over=() if rows is None else tuple(names[row] for row in rows),
+        interval=interval,
     )
 
 
-def curve_of(sweep: Sweep) -> tuple[CurvePoint, ...]:
+def curve_of(sweep: Sweep, rows: Sequence[int] | None = None) -> tuple[CurvePoint, ...]:
     """Mean IoU, precision and recall at every threshold."""
     figures = (metrics.iou, metrics.precision, metrics.recall)
-    means = [metrics.mean(figure(sweep.matrices)) for figure in figures]
+    means = [metrics.mean(figure(sweep.matrices), rows) for figure in figures]
     points = zip(sweep.thresholds, *means, strict=True)
     return tuple(CurvePoint(_readable(threshold), *map(_number, point)) for threshold, *point in points)
 
@@ -225,6 +240,8 @@ def _rows_from(data: Mapping[str, Any]) -> dict[str, Any]:
         "missing_truth": _missing_from(data["missing_truth"]),
         "absent": tuple(data["absent"]),
         "sources": tuple(data["sources"]),
+        "mean_over": tuple(data.get("mean_over", ())),
+        "interval": None if data.get("interval") is None else Interval(**data["interval"]),
     }
 
 
@@ -258,19 +275,19 @@ def _class_rows(confusion: Confusion, names: Sequence[str], averages: np.ndarray
     )
 
 
-def _group_rows(confusion: Confusion) -> tuple[GroupRow, ...]:
-    means = metrics.mean(metrics.iou(confusion.counts[..., :-1]))
+def _group_rows(confusion: Confusion, over: Sequence[int] | None) -> tuple[GroupRow, ...]:
+    means = metrics.mean(metrics.iou(confusion.counts[..., :-1]), over)
     rows = zip(GROUP_NAMES, confusion.images.tolist(), means, strict=True)
     return tuple(GroupRow(name, images, _number(miou)) for name, images, miou in rows if images)
 
 
-def _seed_row(margin: float, confusion: Confusion) -> SeedRow:
+def _seed_row(margin: float, confusion: Confusion, over: Sequence[int] | None) -> SeedRow:
     matrix = confusion.matrix
     return SeedRow(
         _readable(margin),
-        _number(metrics.mean(metrics.iou(matrix))),
-        _number(metrics.mean(metrics.precision(matrix))),
-        _number(metrics.mean(metrics.recall(matrix, confusion.undecided))),
+        _number(metrics.mean(metrics.iou(matrix), over)),
+        _number(metrics.mean(metrics.precision(matrix), over)),
+        _number(metrics.mean(metrics.recall(matrix, confusion.undecided), over)),
         1 - confusion.undecided_share,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,11 @@ class Sweep:
     @property
     def best(self) -> int:
         """Index of the threshold with the highest mIoU, the lowest one on ties."""
-        scores = metrics.mean(metrics.iou(self.matrices))
+        return self.best_over(None)
+
+    def best_over(self, rows: Sequence[int] | None) -> int:
+        """The same, of the mean over these classes alone; 0 is background, None all."""
+        scores = metrics.mean(metrics.iou(self.matrices), rows)
         return int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
 
     def at(self, index: int) -> Confusion:

@@ -28,3 +28,9 @@ def mask_labels(classes: np.ndarray, num_classes: int) -> np.ndarray:
     """What stands in a mask for background and each of the classes: [1 + C_i], 0 and class + 1."""
     dtype = np.uint8 if num_classes <= LARGEST_UINT8_CLASSES else np.uint16
     return np.concatenate([[0], classes + 1]).astype(dtype)
+
+
+def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """[n] int64, ascending: the classes a mask [H, W] holds; what is above their number is undecided."""
+    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=num_classes + 1)[: num_classes + 1])
+    return present[present > 0].astype(np.int64) - 1

@@ -18,35 +18,33 @@ from camkit.models.checkpoint import (
     check_version,
     colour,
     digest_of,
-    find_network,
     optional_size,
     packaged,
     save_state,
-    shapes_of,
 )
-from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Colour, Network, Shapes, fold_batch_norms
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes, fold_batch_norms
 from camkit.models.levels import on_grid
-from camkit.models.resnet import ResNet
-from camkit.models.resnet38 import ResNet38
-from camkit.models.state import State, examples, fitted
+from camkit.models.recognise import SIGNATURES, Contents, recognise
+from camkit.models.state import State, examples, fitted, shapes_of
 from camkit.models.tensors import read_tensors
-from camkit.models.toy import ToyNet
 from camkit.types import AffinityKind
-
-Trunk = ResNet38 | ResNet | ToyNet
 
 PUBLISHED_CROP = 512
 """Side of the crops that IRN's program trains on by default."""
 
 
 class PairNetwork(nn.Module, ABC):
-    """A trunk without its classifier, and convolutions of its levels."""
+    """A trunk without its linear layer, and convolutions of its levels.
 
+    stride        pixels per cell of what it gives
+    trunk_stride  of the trunk's last level; None: the trunk's own
+    """
+
+    kind: ClassVar[AffinityKind]
     stride: ClassVar[int]
-    signature: ClassVar[str]
-    """A key that no other network has."""
+    trunk_stride: ClassVar[int | None]
 
-    def __init__(self, trunk: Trunk) -> None:
+    def __init__(self, trunk: ClassifierNetwork) -> None:
         super().__init__()
         self.trunk = trunk
         self.mean: Colour = IMAGENET_MEAN
@@ -57,32 +55,41 @@ class PairNetwork(nn.Module, ABC):
         """What is added to the trunk."""
         return [name for name, _ in self.named_children() if name != "trunk"]
 
+    @property
+    def stem_names(self) -> tuple[str, ...]:
+        return tuple(f"trunk.{name}" for name in self.trunk.stem_names)
+
+    @property
+    def trains_channels_last(self) -> bool:
+        return self.trunk.trains_channels_last
+
     @classmethod
     @abstractmethod
-    def around(cls, trunk: Trunk, shapes: Shapes | None = None) -> PairNetwork:
+    def around(cls, trunk: ClassifierNetwork, shapes: Shapes | None = None) -> PairNetwork:
         """With what it adds as wide as the shapes say; None: in the published proportion to the trunk, and drawn."""
 
 
 class AffinityNet(PairNetwork):
     """[B, 3, H, W] normalised RGB → an embedding [B, D, h, w] at stride 8, of three levels of a trunk."""
 
+    kind: ClassVar[AffinityKind] = "affinitynet"
     stride: ClassVar[int] = 8
-    signature: ClassVar[str] = "f8_3.weight"
+    trunk_stride: ClassVar[int | None] = 8
 
-    def __init__(self, trunk: Trunk, widths: Sequence[int]) -> None:
+    def __init__(self, trunk: ClassifierNetwork, widths: Sequence[int]) -> None:
         """widths: what comes of the three levels, and of all of them together."""
         super().__init__(trunk)
-        inputs = [channels for channels, _ in levels_of(trunk)[-3:]]
+        inputs = [channels for channels, _ in grids_of_levels(trunk)[-3:]]
         self.f8_3, self.f8_4, self.f8_5 = (
             nn.Conv2d(before, after, 1, bias=False) for before, after in zip(inputs, widths[:3], strict=True)
         )
         self.f9 = nn.Conv2d(sum(widths[:3]), widths[3], 1, bias=False)
 
     @classmethod
-    def around(cls, trunk: Trunk, shapes: Shapes | None = None) -> AffinityNet:
+    def around(cls, trunk: ClassifierNetwork, shapes: Shapes | None = None) -> AffinityNet:
         if shapes is not None:
             return cls(trunk, [shapes[f"{name}.weight"][0] for name in ("f8_3", "f8_4", "f8_5", "f9")])
-        unit = width_of(trunk)
+        unit = trunk.width
         network = cls(trunk, [unit, 2 * unit, 4 * unit, 7 * unit])
         for branch in (network.f8_3, network.f8_4, network.f8_5):
             nn.init.kaiming_normal_(branch.weight)
@@ -103,12 +110,13 @@ class BoundaryNet(PairNetwork):
     Sides that are multiples of 16 fit every trunk.
     """
 
+    kind: ClassVar[AffinityKind] = "irn"
     stride: ClassVar[int] = 4
-    signature: ClassVar[str] = "fc_edge1.0.weight"
+    trunk_stride: ClassVar[int | None] = None
 
-    def __init__(self, trunk: Trunk, width: int) -> None:
+    def __init__(self, trunk: ClassifierNetwork, width: int) -> None:
         super().__init__(trunk)
-        levels = levels_of(trunk)
+        levels = grids_of_levels(trunk)
         self.branches = [f"fc_edge{number}" for number in range(1, len(levels) + 1)]
         for name, (inputs, stride) in zip(self.branches, levels, strict=True):
             scale = stride / self.stride
@@ -119,8 +127,8 @@ class BoundaryNet(PairNetwork):
         self.add_module(self.last, nn.Conv2d(len(levels) * width, 1, 1))
 
     @classmethod
-    def around(cls, trunk: Trunk, shapes: Shapes | None = None) -> BoundaryNet:
-        return cls(trunk, max(8, width_of(trunk) // 8 * 4) if shapes is None else shapes[cls.signature][0])
+    def around(cls, trunk: ClassifierNetwork, shapes: Shapes | None = None) -> BoundaryNet:
+        return cls(trunk, max(8, trunk.width // 8 * 4) if shapes is None else shapes[SIGNATURES[cls.kind]][0])
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = (-(-side // self.stride) for side in x.shape[-2:])
@@ -152,13 +160,8 @@ class LoadedAffinity:
 
 
 NETWORKS: Mapping[AffinityKind, type[AffinityNet] | type[BoundaryNet]] = {
-    "affinitynet": AffinityNet,
-    "irn": BoundaryNet,
+    network.kind: network for network in (AffinityNet, BoundaryNet)
 }
-TRUNKS: Mapping[AffinityKind, Sequence[str]] = {"affinitynet": ("resnet38", "resnet50"), "irn": ("resnet50",)}
-"""Of the published checkpoints. camkit's own may have another."""
-
-STRIDE_OF_RESNET: Mapping[AffinityKind, int] = {"affinitynet": 8, "irn": 16}
 
 
 def load_affinity(ckpt: Path, kind: AffinityKind, *, for_inference: bool = True) -> LoadedAffinity:
@@ -169,36 +172,26 @@ def load_affinity(ckpt: Path, kind: AffinityKind, *, for_inference: bool = True)
     """
     ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
-    found = find_network(tensors)
+    found = recognise(tensors, own)
     if own is not None:
         _check_own(ckpt, kind, own)
-    elif found is None or found[0].removesuffix("-irn") not in TRUNKS[kind] or NETWORKS[kind].signature not in found[1]:
-        wanted = NETWORKS[kind].signature
-        raise CheckpointError(f"{ckpt}: is {_told(found, tensors)}, where {wanted} and the like were expected")
-    if found is None:
+    elif found.kind != kind or found.arch is None or kind not in zoo.ARCHITECTURES[found.arch].published_pairs:
+        raise CheckpointError(f"{ckpt}: is {_told(found)}, where {SIGNATURES[kind]} and the like were expected")
+    if found.arch is None:
         raise CheckpointError(f"{ckpt}: says it is {kind}, but has keys like {examples(tensors)}")
-    hollow = [key for key, tensor in found[1].items() if tensor.ndim and not tensor.numel()]
+    hollow = [key for key, tensor in found.state.items() if tensor.ndim and not tensor.numel()]
     if hollow:
         raise CheckpointError(f"{ckpt}: {examples(hollow)} hold no numbers; no {kind} is like that")
-    arch = found[0].removesuffix("-irn") if own is None else str(own["arch"])
-    network = _assemble(ckpt, kind, arch, found[1])
+    network = _assemble(ckpt, kind, found.arch, found.state)
     described = {} if own is None else _described(ckpt, network, own)
     if for_inference:
         fold_batch_norms(network)
-    return LoadedAffinity(network.eval(), kind, found[0] if own is None else arch, ckpt, digest_of(ckpt), **described)
+    return LoadedAffinity(network.eval(), kind, found.arch, ckpt, digest_of(ckpt), **described)
 
 
 def holds(ckpt: Path, kind: AffinityKind) -> bool:
     """Whether the checkpoint is of such a network, rather than of a classifier."""
-    return kind_of(*read_tensors(packaged(ckpt))) == kind
-
-
-def kind_of(tensors: State, own: Mapping[str, Any] | None) -> AffinityKind | None:
-    """Of a checkpoint's tensors and description; None: another network."""
-    if own is not None:
-        return next((kind for kind in NETWORKS if kind == own.get("kind")), None)
-    found = find_network(tensors)
-    return next((kind for kind, known in NETWORKS.items() if found and known.signature in found[1]), None)
+    return recognise(*read_tensors(packaged(ckpt))).kind == kind
 
 
 def _check_own(path: Path, kind: AffinityKind, own: Mapping[str, Any]) -> None:
@@ -218,11 +211,11 @@ def _described(path: Path, network: PairNetwork, own: Mapping[str, Any]) -> dict
     }
 
 
-def _told(found: tuple[str, State] | None, tensors: State) -> str:
-    if found is None:
-        return f"no network camkit knows: {len(tensors)} keys like {examples(tensors)}"
-    kinds = [kind for kind, network in NETWORKS.items() if network.signature in found[1]]
-    return f"{found[0]} of {kinds[0]}: give --affinity {kinds[0]}" if kinds else f"a {found[0]} classifier"
+def _told(found: Contents) -> str:
+    if found.arch is None:
+        return f"no network camkit knows: {len(found.state)} keys like {examples(found.state)}"
+    pairs = found.pairs
+    return f"{found.arch} of {pairs}: give --affinity {pairs}" if pairs else f"a {found.arch} classifier"
 
 
 def _assemble(path: Path, kind: AffinityKind, arch: str, state: State) -> AffinityNet | BoundaryNet:
@@ -240,11 +233,10 @@ def _assemble(path: Path, kind: AffinityKind, arch: str, state: State) -> Affini
     return network
 
 
-def start_affinity(classifier: Network, arch: str, kind: AffinityKind) -> AffinityNet | BoundaryNet:
+def start_affinity(classifier: ClassifierNetwork, arch: str, kind: AffinityKind) -> AffinityNet | BoundaryNet:
     """A network to be trained around a copy of a classifier's trunk."""
-    if not isinstance(classifier, Trunk):
-        known = "resnet38, the residual networks and toy"
-        raise UsageError(f"{arch} has no levels that {kind} could read; start from one of {known}")
+    if not classifier.has_levels:
+        raise UsageError(f"{arch} has no levels that {kind} could read; start from one of {_families_with_levels()}")
     state = {key: value for key, value in classifier.state_dict().items() if not key.startswith("head.")}
     trunk = _trunk(arch, shapes_of(state), kind)
     trunk.load_state_dict(state)
@@ -253,12 +245,17 @@ def start_affinity(classifier: Network, arch: str, kind: AffinityKind) -> Affini
     return network
 
 
-def _trunk(arch: str, shapes: Shapes, kind: AffinityKind) -> Trunk:
-    """IRN takes a resnet50 as its program does: the last stage keeps the resolution, without dilation."""
-    arch = "resnet50-irn" if (arch, kind) == ("resnet50", "irn") else arch
-    stride = STRIDE_OF_RESNET[kind] if arch.startswith("resnet") and arch != "resnet38" else None
-    trunk = zoo.architecture(arch).from_shapes({**shapes, "head.weight": (1, 1)}, stride)
-    if not isinstance(trunk, Trunk):
+def _families_with_levels() -> str:
+    networks = [known.network for known in zoo.ARCHITECTURES.values()]
+    *others, last = dict.fromkeys(network.family for network in networks if network.has_levels)
+    return f"{', '.join(others)} and {last}"
+
+
+def _trunk(arch: str, shapes: Shapes, kind: AffinityKind) -> ClassifierNetwork:
+    own = zoo.architecture(arch)
+    known = zoo.architecture(own.pairs_on.get(kind, arch))
+    trunk = known.from_shapes({**shapes, "head.weight": (1, 1)}, NETWORKS[kind].trunk_stride)
+    if not trunk.has_levels:
         raise ValueError(f"{arch} has no levels")
     del trunk.head
     return trunk
@@ -274,7 +271,6 @@ def save_affinity(
     extra: Mapping[str, Any],
 ) -> None:
     """Write the weights under their published keys, with a description; see camkit.models.checkpoint.save_state."""
-    kind = next(kind for kind, known in NETWORKS.items() if isinstance(network, known))
     description = {
         "arch": arch,
         "mean": list(network.mean),
@@ -284,10 +280,10 @@ def save_affinity(
         "extra": dict(extra),
     }
     state = {key.removeprefix("trunk."): value for key, value in network.state_dict().items()}
-    save_state(path, state, kind, description)
+    save_state(path, state, network.kind, description)
 
 
-def levels_of(trunk: Trunk) -> list[tuple[int, int]]:
+def grids_of_levels(trunk: ClassifierNetwork) -> list[tuple[int, int]]:
     """Channels and stride of each level."""
     side = 64
     training = trunk.training
@@ -295,8 +291,3 @@ def levels_of(trunk: Trunk) -> list[tuple[int, int]]:
         levels = trunk.eval().levels(torch.zeros(1, 3, side, side, device=next(trunk.parameters()).device))
     trunk.train(training)
     return [(level.shape[1], side // level.shape[2]) for level in levels]
-
-
-def width_of(trunk: Trunk) -> int:
-    """Channels of the first convolution: 64 in the published networks."""
-    return next(module for module in trunk.modules() if isinstance(module, nn.Conv2d)).out_channels

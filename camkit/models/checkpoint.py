@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -17,8 +16,9 @@ from torch import nn
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
-from camkit.models.classifier import POOLINGS, Colour, LoadedClassifier, Network, fold_batch_norms
-from camkit.models.state import State, examples, fitted, rename, without_wrappers
+from camkit.models.classifier import POOLINGS, ClassifierNetwork, Colour, LoadedClassifier, fold_batch_norms
+from camkit.models.recognise import has_head, recognise
+from camkit.models.state import State, examples, fitted, rename, shapes_of
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model
 from camkit.types import AffinityKind, Pooling
@@ -27,12 +27,6 @@ FORMAT_VERSION = 1
 KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
 PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
-ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
-OTHER_NETWORKS = {
-    r"f8_5\.": "an AffinityNet checkpoint (pair affinities)",
-    r"fc_edge\d": "an IRN checkpoint (boundaries and displacements)",
-    r"(aspp|decoder|decode_head|aux_classifier|classifier\.0\.convs|segmentation_head)": "a segmentation network",
-}
 
 
 def load_classifier(
@@ -57,7 +51,7 @@ def load_classifier(
     if model is not None:
         return _load_users(ckpt, model, tensors)
     description = _checked_description(ckpt, own) if own is not None else {}
-    name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
     network.mean = description.get("mean", network.mean)
     network.std = description.get("std", network.std)
@@ -94,7 +88,7 @@ def load_start(
     *,
     arch: str | None = None,
     output_stride: int | None = None,
-) -> tuple[Network, str, bool]:
+) -> tuple[ClassifierNetwork, str, bool]:
     """A network to train further, its architecture, and whether the checkpoint's linear layer was kept.
 
     It is kept where it has the same classes; else, or where there is none, a fresh one takes its place.
@@ -102,7 +96,7 @@ def load_start(
     ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
     description = _checked_description(ckpt, own) if own is not None else {}
-    name, state = _recognise(ckpt, tensors, arch or description.get("arch"))
+    name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     head, known = state.get("head.weight"), description.get("classes")
     keep = head is not None and len(head) == len(classes) and (known is None or tuple(known) == tuple(classes))
     if not keep:
@@ -138,47 +132,33 @@ def _load_users(ckpt: Path, model: str, tensors: State) -> LoadedClassifier:
     )
 
 
-def _recognise(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:
-    """The architecture's name and the tensors under the network's own keys."""
+def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:
+    """The architecture's name (`arch`, if somebody insists on it) and the tensors under the network's own keys."""
     if arch is not None:
         wanted = zoo.architecture(arch)
-        state = _under_own_keys(tensors, wanted)
+        state = wanted.under_own_keys(tensors)
         if state is not None and wanted.fits(shapes_of(state)):
             return arch, state
-        found = find_network(tensors)
-        holds = f"holds {found[0]}" if found else f"has keys like {examples(tensors)}"
+    found = recognise(tensors)
+    if arch is not None:
+        holds = f"holds {found.arch}" if found.arch else f"has keys like {examples(tensors)}"
         raise CheckpointError(f"{path}: is not {arch}: it {holds}\nleave --arch out to let camkit find out")
-    found = find_network(tensors)
-    if found:
-        return found
-    what = _other_network(tensors) or "no network camkit knows"
+    if found.arch is not None:
+        return found.arch, found.state
     expected = " or ".join(dict.fromkeys(known.signature for known in zoo.ARCHITECTURES.values()))
     raise CheckpointError(
-        f"{path}: is {what}: {len(tensors)} keys like {examples(tensors)}, where {expected} was expected\n"
+        f"{path}: is {found.other or 'no network camkit knows'}: {len(tensors)} keys like {examples(tensors)}, "
+        f"where {expected} was expected\n"
         f"known are {', '.join(zoo.ARCHITECTURES)}; for another network give --model package.module:factory"
     )
 
 
-def find_network(tensors: State) -> tuple[str, State] | None:
-    """The architecture of the trunk, and the tensors under the network's own keys."""
-    for known in zoo.ARCHITECTURES.values():
-        state = _under_own_keys(tensors, known)
-        name = zoo.detect(shapes_of(state)) if state is not None else None
-        if state is not None and name is not None:
-            return name, state
-    return None
-
-
-def _under_own_keys(tensors: State, known: zoo.Architecture) -> State | None:
-    state = without_wrappers(tensors, known.signature)
-    return known.adapt(state) if state is not None else None
-
-
-def _assemble(path: Path, name: str, state: State, output_stride: int | None) -> tuple[Network, tuple[str, ...]]:
+def _assemble(
+    path: Path, name: str, state: State, output_stride: int | None
+) -> tuple[ClassifierNetwork, tuple[str, ...]]:
     """The network around the state's tensors (copied once, as float32), and the keys it has no use for."""
-    head = state.get("head.weight")
-    if head is None or head.ndim not in (2, 4) or not len(head):
-        what = _other_network(state)
+    if not has_head(state):
+        what = recognise(state).other
         told = f"is {what}, not a classifier" if what else f"has the trunk of {name} but no classifier"
         heads = " or ".join(f"{title}.weight" for title in zoo.architecture(name).heads)
         raise CheckpointError(f"{path}: {told}: no {heads} of shape [classes, channels]")
@@ -189,12 +169,12 @@ def _assemble(path: Path, name: str, state: State, output_stride: int | None) ->
     expected = network.state_dict()
     trunk = {key.split(".")[0] for key in expected}
     wanted = {key: value for key, value in state.items() if key.split(".")[0] in trunk}
-    wanted["head.weight"] = head.flatten(1)
+    wanted["head.weight"] = state["head.weight"].flatten(1)
     network.load_state_dict(fitted(path, name, wanted, expected), assign=True)
-    return network, tuple(key for key in state if key not in wanted and not ALIASES.match(key))
+    return network, tuple(key for key in state if key not in wanted)
 
 
-def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> Network:
+def _empty_network(path: Path, name: str, state: State, output_stride: int | None) -> ClassifierNetwork:
     try:
         with torch.device("meta"):
             return zoo.architecture(name).from_shapes(shapes_of(state), output_stride)
@@ -256,17 +236,6 @@ def _checked_classes(path: Path, classes: Any, num_classes: int) -> tuple[str, .
     return tuple(classes)
 
 
-def _other_network(tensors: State) -> str | None:
-    for pattern, what in OTHER_NETWORKS.items():
-        if any(re.search(rf"(^|\.){pattern}", key) for key in tensors):
-            return what
-    return None
-
-
-def shapes_of(tensors: State) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in tensors.items()}
-
-
 def digest_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -277,7 +246,7 @@ def digest_of(path: Path) -> str:
 
 def save_classifier(
     path: Path,
-    network: Network,
+    network: ClassifierNetwork,
     *,
     arch: str,
     classes: Sequence[str] | None,

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -23,14 +23,39 @@ Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
+Tap = Literal["conv4", "conv5", "fc6"]
 
-class Network(nn.Module, ABC):
-    """A convolutional trunk and one linear layer called `head`, pooled over all positions."""
 
+class ClassifierNetwork(nn.Module, ABC):
+    """A trunk and one linear layer called `head`, pooled over all positions; and what is true of the trunk.
+
+    A family states its facts here and nowhere else, on its class or, where members differ, while one is built:
+
+    family           what people call networks of this class
+    published        how own keys start → how published keys do
+    channels_last    whether that order of the weights is the faster one on a CPU
+    native_stride    pixels per cell of the grid where no stride of the trunk is removed
+    output_stride    pixels per cell as built; `take_stride` sets it
+    padded_grid      the network's programs stretch maps as large as the photo over whole cells of so many pixels, and
+                     cut; 1: they do not
+    stem_names       of the first modules, which the programs of PSA and IRN leave as they are in a trunk that learns
+    gradient_layers  layers whose gradients count for DCSM, or parts of them (`layer4.0`); empty: the user names some.
+                     Not those with nothing but a mean and the linear layer above: their gradients tell nothing
+    has_levels       whether networks of pairs can read its `levels`
+
+    Only a network of the user's own knows nothing of its strides.
+    """
+
+    family: str = "it"
     head: nn.Linear
-    published: tuple[tuple[str, str], ...]  # how own keys start → how published keys do
-    channels_last: bool = False  # whether that order of the weights is the faster one on a CPU
+    published: tuple[tuple[str, str], ...]
+    channels_last: bool = False
+    native_stride: int
     output_stride: int
+    padded_grid: int = 1
+    stem_names: tuple[str, ...] = ()
+    gradient_layers: tuple[str, ...] = ()
+    has_levels: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,9 +72,60 @@ class Network(nn.Module, ABC):
         return self.head.out_features
 
     @property
+    def width(self) -> int:
+        """Channels of the first convolution, to which all others are in proportion."""
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d)).out_channels
+
+    @property
+    def output_strides(self) -> tuple[int, ...]:
+        """Those it can be built with: what is removed of its strides becomes dilation."""
+        return tuple(stride for stride in (8, 16, 32) if stride <= self.native_stride)
+
+    def take_stride(self, asked: int | None, *, otherwise: int) -> None:
+        """UsageError if the network cannot be built with the one asked for."""
+        self.output_stride = otherwise if asked is None else asked
+        possible = self.output_strides
+        if self.output_stride not in possible:
+            choices = " or ".join(map(str, possible))
+            hint = f"choose {choices}" if len(possible) > 1 else f"{self.family} has {choices}"
+            raise UsageError(f"--output-stride {asked} does not fit this network: {hint}")
+
+    @property
+    def trains_channels_last(self) -> bool:
+        """Whether that order of the weights is the faster one to train in, and sound.
+
+        For strided 1×1 convolutions of few channels oneDNN's gradient of the weights writes beyond its memory.
+        """
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        unsound = any(c.kernel_size == (1, 1) and c.stride != (1, 1) and c.in_channels < 16 for c in convolutions)
+        return self.channels_last and not unsound
+
+    @property
     @abstractmethod
     def layers(self) -> Mapping[str, nn.Module]:
         """Named layers from the input up."""
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        """Where ICD reads what it calls conv4, conv5 and fc6, which is left out where the features stand for it.
+
+        The last stage knows classes rather than things: it stands for fc6 and fc7, the two before it for the others.
+        """
+        conv4, conv5, _ = list(self.layers.values())[-3:]
+        return {"conv4": conv4, "conv5": conv5}
+
+    def with_layers_for_icd(
+        self, *, kept: bool, output_stride: int | None
+    ) -> tuple[ClassifierNetwork, tuple[str, ...]] | None:
+        """A network of the same trunk with layers that ICD wants above it, whose names follow; None: as it is.
+
+        kept  the linear layer has been trained
+        """
+        return None
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] normalised RGB → what the stages give, never on a finer grid than before; last the features."""
+        raise NotImplementedError(f"{type(self).__name__} has no levels")
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
@@ -92,19 +168,11 @@ def dilate(trained: Iterable[int], output_stride: int, reached: int) -> list[Str
     return strides
 
 
-def checked_stride(output_stride: int, native: int) -> int:
-    possible = [stride for stride in (8, 16, 32) if stride <= native]
-    if output_stride not in possible:
-        choices = " or ".join(map(str, possible))
-        raise UsageError(f"--output-stride {output_stride} does not fit this network: choose {choices}")
-    return output_stride
-
-
 @dataclass(frozen=True, eq=False)
 class LoadedClassifier:
     """A network in evaluation mode on the CPU, and what its checkpoint says about it."""
 
-    network: Network
+    network: ClassifierNetwork
     arch: str
     num_classes: int
     classes: tuple[str, ...] | None
@@ -116,16 +184,6 @@ class LoadedClassifier:
     output_stride: int | None  # None: a network of the user's own
     ignored: tuple[str, ...] = ()  # keys of the checkpoint that class maps do not need
     pooling: Pooling = "average"
-
-
-def trains_channels_last(network: Network) -> bool:
-    """Whether that order of the weights is the faster one to train in, and sound.
-
-    For strided 1×1 convolutions of few channels oneDNN's gradient of the weights writes beyond its memory.
-    """
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    unsound = any(c.kernel_size == (1, 1) and c.stride != (1, 1) and c.in_channels < 16 for c in convolutions)
-    return network.channels_last and not unsound
 
 
 def fold_batch_norms(network: nn.Module) -> None:

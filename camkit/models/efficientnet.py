@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, Tap, dilate
 from camkit.models.state import State
 
 WIDTH = 32  # of the stem, which no size of the family scales
 HEAD_UNITS = 1280
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # of photos, as TensorFlow's program trained the ImageNet weights
 MOMENTUM, EPSILON = 0.01, 1e-3  # of batch norms
 DROP_CONNECT = 0.2  # of the last block while training; the others' share grows up to it
 
@@ -144,15 +145,20 @@ class Block(nn.Module):
         return x * kept / (1 - self.drop)
 
 
-class EfficientNetLite(Network):
+class EfficientNetLite(ClassifierNetwork):
     """Features: [B, 40 × width, h, w] in [0, 6] with h = ceil(H / output stride), 1,280 channels as published."""
 
+    family = "EfficientNet-Lite"
     channels_last = True
+    native_stride = 32
+    stem_names = ("stem", "stem_norm")
+    gradient_layers = ("stage5", "stage6")
+    has_levels = True
     conv_norm_pairs = (("stem", "stem_norm"), ("top", "top_norm"))
 
     def __init__(self, size: Size, num_classes: int, width: int = WIDTH, output_stride: int | None = None) -> None:
         super().__init__()
-        self.output_stride = checked_stride(output_stride or 16, 32)
+        self.take_stride(output_stride, otherwise=16)
         self.stem = StridedConvolution(3, width, 3, stride=2, bias=False)
         self.stem_norm = _norm(width)
         stages = size.stages(width)
@@ -169,7 +175,7 @@ class EfficientNetLite(Network):
                 inputs = stage.outputs
             self.ends[f"stage{number}"] = len(self.blocks) - 1
         self.top, self.top_norm = _pair(inputs, in_proportion(HEAD_UNITS, width), 1)
-        self.relu = nn.ReLU6()
+        self.relu, self.top_relu = nn.ReLU6(), nn.ReLU6()
         self.dropout = nn.Dropout(size.dropout)
         self.head = nn.Linear(self.top.out_channels, num_classes)
         self.published = published_fronts(count)
@@ -177,7 +183,12 @@ class EfficientNetLite(Network):
     @property
     def layers(self) -> Mapping[str, nn.Module]:
         """The last block of each stage, and the features."""
-        return {name: self.blocks[end] for name, end in self.ends.items()} | {"top": self.relu}
+        return {name: self.blocks[end] for name, end in self.ends.items()} | {"top": self.top_relu}
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        """Where the grid is about to become coarser, as in the others."""
+        return {"conv4": self.blocks[self.ends["stage3"]], "conv5": self.blocks[self.ends["stage5"]]}
 
     def features(self, x: Tensor) -> Tensor:
         return self.levels(x)[-1]
@@ -191,7 +202,7 @@ class EfficientNetLite(Network):
             x = block(x)
             if number in tapped:
                 found.append(x)
-        return [*found, self.relu(self.top_norm(self.top(x)))]
+        return [*found, self.top_relu(self.top_norm(self.top(x)))]
 
     def pool(self, features: Tensor) -> Tensor:
         if self.pooling == "average":

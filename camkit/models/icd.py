@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
-from camkit.models.classifier import LoadedClassifier, Network
+from camkit.models.classifier import ClassifierNetwork, LoadedClassifier, Tap
 from camkit.models.levels import (
     Levels,
     chosen,
@@ -22,9 +22,9 @@ from camkit.models.levels import (
     levels_of_nothing,
     sample_at,
 )
+from camkit.models.recognise import recognise
 from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
-from camkit.models.vgg import VGG16, VGGPlan
 from camkit.settings.icd import Features, Structure
 
 """What the adapted score is made of (Table 6): a) these features, b) fc7 of its own, c) the features, fc6 and fc7 of
@@ -135,15 +135,18 @@ class Heads(nn.Module):
         return fc7 if self.plan.structure == "b" else joined([normal, fc6, fc7])
 
 
-class IcdNetwork(Network):
+class IcdNetwork(ClassifierNetwork):
     """A classifier as any other, and what camkit.methods.icd asks for besides."""
 
-    def __init__(self, classifier: Network, plan: IcdPlan, *, hollow: bool = False) -> None:
+    def __init__(self, classifier: ClassifierNetwork, plan: IcdPlan, *, hollow: bool = False) -> None:
         """hollow: what ICD adds takes no memory until `fill_heads`."""
         super().__init__()
         self.classifier = classifier
         self.mean, self.std, self.pooling = classifier.mean, classifier.std, classifier.pooling
-        self.output_stride, self.channels_last = classifier.output_stride, classifier.channels_last
+        self.channels_last, self.padded_grid = classifier.channels_last, classifier.padded_grid
+        self.native_stride, self.output_stride = classifier.native_stride, classifier.output_stride
+        self.stem_names = tuple(f"classifier.{name}" for name in classifier.stem_names)
+        self.gradient_layers = classifier.gradient_layers
         own = tuple((f"classifier.{front}", told) for front, told in classifier.published)
         self.published = (*own, ("classifier.", ""), ("heads.", PREFIX))
         levels = levels_of_nothing(classifier)
@@ -160,6 +163,10 @@ class IcdNetwork(Network):
     @property
     def layers(self) -> Mapping[str, nn.Module]:
         return self.classifier.layers
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        return self.classifier.taps
 
     def features(self, x: Tensor) -> Tensor:
         return self.classifier.features(x)
@@ -222,7 +229,7 @@ class StoredHeads(NamedTuple):
 def read_heads(ckpt: Path) -> StoredHeads | None:
     """None for a checkpoint of another kind."""
     tensors, own = read_tensors(ckpt)
-    if own is None or own.get("kind") != "icd":
+    if own is None or recognise(tensors, own).kind != "icd":
         return None
     state = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
     return StoredHeads(ckpt, _checked_plan(ckpt, own.get("icd")), state)
@@ -250,43 +257,26 @@ def _checked_plan(path: Path, settings: Any) -> IcdPlan:
     return IcdPlan(features, structure, hidden)  # type: ignore[arg-type] # checked above
 
 
-def fresh_hidden(classifier: Network) -> int:
+def fresh_hidden(classifier: ClassifierNetwork) -> int:
     """1,024 for networks as wide as published."""
-    first = next(module for module in classifier.modules() if isinstance(module, nn.Conv2d))
-    return 16 * first.out_channels
+    return 16 * classifier.width
 
 
 def ready_for_icd(
-    classifier: Network, *, kept: bool, output_stride: int | None = None
-) -> tuple[Network, tuple[str, ...]]:
-    """A VGG16 gets ICD's fc6 and fc7, 3×3 and 1×1 of 1,024 channels, unless a trained linear layer reads its own.
-
-    Also the names of the modules that are fresh, of which the linear layer is one. Other networks stay as they are.
+    classifier: ClassifierNetwork, *, kept: bool, output_stride: int | None = None
+) -> tuple[ClassifierNetwork, tuple[str, ...]]:
+    """The network with the layers that ICD wants above its trunk, and the names of the modules that are fresh.
 
     kept  the linear layer has been trained before
     """
-    if not isinstance(classifier, VGG16) or _reads_layers_for_maps(classifier, kept):
+    remade = classifier.with_layers_for_icd(kept=kept, output_stride=output_stride)
+    if remade is None:
         return classifier, () if kept else ("head",)
-    hidden = fresh_hidden(classifier)
-    plan = VGGPlan(
-        num_classes=classifier.num_classes,
-        width=hidden // 16,
-        batch_norm=bool(classifier.conv_norm_pairs),
-        kernel=3,
-        hidden=(hidden, hidden),
-        bias=False,
-    )
-    narrow = VGG16(plan, output_stride)
-    narrow.trunk.load_state_dict(classifier.trunk.state_dict())
-    fresh = ("fc6", "fc7", "head")
+    network, fresh = remade
     for name in fresh:
-        draw_weights(narrow.get_submodule(name))
-    narrow.mean, narrow.std, narrow.pooling = classifier.mean, classifier.std, classifier.pooling
-    return narrow.to(classifier.weight.device), fresh
-
-
-def _reads_layers_for_maps(classifier: VGG16, kept: bool) -> bool:
-    return classifier.fc6 is not None and (kept or classifier.fc6.kernel_size[0] == 3)
+        draw_weights(network.get_submodule(name))
+    network.mean, network.std, network.pooling = classifier.mean, classifier.std, classifier.pooling
+    return network.to(classifier.weight.device), fresh
 
 
 def draw_weights(module: nn.Module) -> None:

@@ -1,8 +1,7 @@
 """The levels of a trunk that ICD reads, all from one pass.
 
-They are called as in VGG16, behind their ReLU: conv4, conv5, fc6, fc7. In other networks the last stage stands for fc6
-and fc7, since it knows classes rather than things, the two before it for conv5 and conv4. The stages of ResNet38 end
-without a ReLU and get one here.
+They are called as in VGG16, behind their ReLU: conv4, conv5, fc6, fc7. Where they lie each network says (`taps`); a
+stage that ends without a ReLU, as those of ResNet38, gets one here.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camkit.errors import UsageError
-from camkit.models.classifier import Network
-from camkit.models.vgg import VGG16
+from camkit.models.classifier import ClassifierNetwork, Tap
 from camkit.settings.icd import Features
 
 
@@ -35,28 +32,17 @@ class Levels(NamedTuple):
         return self.fc6 if self.fc7 is None else self.fc7
 
 
-def levels_of(classifier: Network, x: Tensor) -> Levels:
+def levels_of(classifier: ClassifierNetwork, x: Tensor) -> Levels:
     """One pass through the trunk."""
-    with _noted(_tapped(classifier)) as seen:
+    with _noted(classifier.taps) as seen:
         top = classifier.features(x)
     if "fc6" in seen:
         return Levels(seen["conv4"], seen["conv5"], seen["fc6"].relu(), top)
     return Levels(seen["conv4"].relu(), seen["conv5"].relu(), top, None)
 
 
-def _tapped(classifier: Network) -> dict[str, nn.Module]:
-    if not isinstance(classifier, VGG16):
-        conv4, conv5, _ = list(classifier.layers.values())[-3:]
-        return {"conv4": conv4, "conv5": conv5}
-    if classifier.fc6 is None:
-        raise UsageError("this vgg16 has no fc6 and fc7, which ICD needs")
-    following = list(classifier.trunk)[classifier.positions["conv4_3"] :]
-    conv4 = next(module for module in following if isinstance(module, nn.ReLU))
-    return {"conv4": conv4, "conv5": classifier.trunk, "fc6": classifier.fc6}
-
-
 @contextmanager
-def _noted(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def _noted(modules: Mapping[Tap, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """What the modules give, for the time of the block."""
     seen: dict[str, Tensor] = {}
 
@@ -96,7 +82,7 @@ def on_grid(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     return maps if maps.shape[-2:] == size else F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def levels_of_nothing(classifier: Network) -> Levels:
+def levels_of_nothing(classifier: ClassifierNetwork) -> Levels:
     """The levels of an empty photo, for their channels."""
     training = classifier.training
     with torch.no_grad():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, Stride, checked_stride, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, dilate
 from camkit.models.state import State, rename
 
 HEADS = ("fc", "classifier", "head", "head.fc")
+ALIASES = re.compile(r"(stage[1-4]|backbone|newly_added)\.")  # the IRN programs store their trunk three times
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,22 @@ class Residual(nn.Module):
         return self.relu(x + shortcut)
 
 
-class ResNet(Network):
+class ResNet(ClassifierNetwork):
     """Features: the last stage's activations, [B, D, h, w] with h = ceil(H / output stride)."""
 
+    family = "the residual networks"
     published = (("head.", "fc."),)
     channels_last = True
+    stem_names = ("conv1", "bn1")
+    gradient_layers = ("layer2", "layer3", "layer4.0")  # found best on photos
+    has_levels = True
     conv_norm_pairs = (("conv1", "bn1"),)
 
     def __init__(self, plan: ResNetPlan, output_stride: int | None = None) -> None:
         super().__init__()
-        self.output_stride = checked_stride(output_stride or 16, plan.native_stride)
+        self.native_stride = plan.native_stride
+        self.padded_grid = 16 if plan.last_stride == 1 else 1
+        self.take_stride(output_stride, otherwise=16)
         self.conv1 = _conv(3, plan.width, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(plan.width)
         self.relu = nn.ReLU()
@@ -130,7 +138,8 @@ class ResNet(Network):
 
 
 def adapt(state: State) -> State:
-    """Published keys → the network's own: the linear layer is `head`."""
+    """Published keys → the network's own, each once: the linear layer is `head`."""
+    state = {key: value for key, value in state.items() if not ALIASES.match(key)}
     found = (name for name in HEADS if f"{name}.weight" in state and state[f"{name}.weight"].ndim in (2, 4))
     return rename(state, {f"{next(found, 'head')}.": "head."})
 

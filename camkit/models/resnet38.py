@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from camkit.errors import UsageError
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State, rename
 
 Convolution = tuple[int, int, int, int]  # kernel, outputs in units of the first convolution, stride, dilation
-
-STAGES = ("b2", "b3", "b4", "b5", "b6", "b7")
 
 
 def wide(inner: int, outputs: int, stride: int = 1, first: int = 1, dilation: int = 1) -> list[Convolution]:
@@ -84,16 +81,19 @@ class PreActivation(nn.Module):
         return x + shortcut
 
 
-class ResNet38(Network):
+class ResNet38(ClassifierNetwork):
     """Features: the activations after `bn7`, [B, 64 × width, h, w] with h = ceil(H / 8)."""
 
+    family = "resnet38"
     published = (("head.", "fc8."),)
+    native_stride = 8
+    stem_names = ("conv1a", "b2", "b2_1", "b2_2")
+    gradient_layers = ("b4", "b5", "b6")
+    has_levels = True
 
     def __init__(self, num_classes: int, width: int = 64, output_stride: int | None = None) -> None:
         super().__init__()
-        if output_stride not in (None, 8):
-            raise UsageError(f"--output-stride {output_stride} does not fit this network: resnet38 has 8")
-        self.output_stride = 8
+        self.take_stride(output_stride, otherwise=8)
         self.conv1a = nn.Conv2d(3, width, 3, padding=1, bias=False)
         inputs = width
         for name, convolutions in BLOCKS.items():

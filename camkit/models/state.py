@@ -14,6 +14,10 @@ State = dict[str, Tensor]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
 def rename(state: Mapping[str, Tensor], fronts: Mapping[str, str]) -> State:
     """Keys that start with a key of `fronts` get its value there instead."""
     renamed = {}

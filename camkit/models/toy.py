@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from camkit.errors import UsageError
-from camkit.models.classifier import Network, Shapes
+from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State
 
 WIDTH = 16
@@ -33,18 +32,21 @@ class Block(nn.Module):
         return self.relu(inner + self.shortcut(x))
 
 
-class ToyNet(Network):
+class ToyNet(ClassifierNetwork):
     """Features: the last block's activations, [B, 8 × width, h, w] with h = ceil(H / 8)."""
 
+    family = "toy"
     published = ()
     channels_last = True
+    native_stride = 8
+    stem_names = ("stem", "stem_norm")
+    gradient_layers = ("block1", "block2")
+    has_levels = True
     conv_norm_pairs = (("stem", "stem_norm"),)
 
     def __init__(self, num_classes: int, width: int = WIDTH, output_stride: int | None = None) -> None:
         super().__init__()
-        if output_stride not in (None, 8):
-            raise UsageError(f"--output-stride {output_stride} does not fit this network: toy has 8")
-        self.output_stride = 8
+        self.take_stride(output_stride, otherwise=8)
         self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Colour, Network
+from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour
 from camkit.models.state import State, fitted, without_wrappers
 
 NEEDED = (
@@ -21,7 +21,7 @@ NEEDED = (
 )
 
 
-class UserClassifier(Network):
+class UserClassifier(ClassifierNetwork):
     """Gives a network of the user's own what it does not define itself: pooling, logits, layers, colour statistics."""
 
     published = ()

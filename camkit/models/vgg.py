@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from camkit.models.classifier import Network, Shapes, checked_stride, dilate
+from camkit.errors import UsageError
+from camkit.models.classifier import ClassifierNetwork, Shapes, Tap, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -32,6 +33,10 @@ class VGGPlan:
         """torchvision's was trained at 32; variants for class maps usually without the last two pools' strides."""
         return 16 if self.kernel == 7 else 8
 
+    @property
+    def pools(self) -> int:
+        return 5 if self.kernel else 4
+
 
 class TopLeftPool(nn.Module):
     """A 2×2 maximum without its stride: position i sees i and i + dilation, beyond the border nothing."""
@@ -45,21 +50,23 @@ class TopLeftPool(nn.Module):
         return self.pool(nn.functional.pad(x, (0, self.dilation, 0, self.dilation), value=-torch.inf))
 
 
-class VGG16(Network):
+class VGG16(ClassifierNetwork):
     """Features: activations of fc7, or of conv5_3 where there is no fc6; [B, D, floor(H / stride), floor(W / stride)].
 
     Logits are the mean of the dense scores. torchvision's own logits of a 224 × 224 photo are the dense scores in the
     middle of the 7 × 7 grid of stride 32.
     """
 
+    family = "vgg16"
     published = (("trunk.", "features."), ("head.", "fc8."))
     channels_last = True
+    gradient_layers = tuple(f"conv{block}_{n}" for block in (3, 4, 5) for n in (1, 2, 3))  # the paper's
 
     def __init__(self, plan: VGGPlan, output_stride: int | None = None) -> None:
         super().__init__()
-        pools = 5 if plan.kernel else 4
-        self.output_stride = checked_stride(output_stride or plan.default_stride, 2**pools)
-        strides = [*dilate([2] * pools, self.output_stride, reached=1), None]
+        self.native_stride = 2**plan.pools
+        self.take_stride(output_stride, otherwise=plan.default_stride)
+        strides = [*dilate([2] * plan.pools, self.output_stride, reached=1), None]
         self.trunk = nn.Sequential()
         self.conv_norm_pairs: list[tuple[str, str]] = []
         self.positions: dict[str, int] = {}  # of each convolution in the trunk
@@ -99,6 +106,31 @@ class VGG16(Network):
         if self.fc6 is None:
             return x
         return self.relu(self.fc7(self.relu(self.fc6(x))))
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        if self.fc6 is None:
+            raise UsageError("this vgg16 has no fc6 and fc7, which ICD needs")
+        following = list(self.trunk)[self.positions["conv4_3"] :]
+        conv4 = next(module for module in following if isinstance(module, nn.ReLU))
+        return {"conv4": conv4, "conv5": self.trunk, "fc6": self.fc6}
+
+    def with_layers_for_icd(
+        self, *, kept: bool, output_stride: int | None
+    ) -> tuple[ClassifierNetwork, tuple[str, ...]] | None:
+        """ICD's fc6 and fc7 are those of class maps; a trained linear layer keeps its own."""
+        if self.fc6 is not None and (kept or self.fc6.kernel_size[0] == 3):
+            return None
+        remade = for_maps(self.num_classes, self.width, output_stride, batch_norm=bool(self.conv_norm_pairs))
+        remade.trunk.load_state_dict(self.trunk.state_dict())
+        return remade, ("fc6", "fc7", "head")
+
+
+def for_maps(num_classes: int, width: int, output_stride: int | None, *, batch_norm: bool = False) -> VGG16:
+    """With fc6 and fc7 made for class maps: 3×3 and 1×1, of 1,024 channels where the trunk is as wide as published."""
+    hidden = 16 * width
+    plan = VGGPlan(num_classes, width, batch_norm=batch_norm, kernel=3, hidden=(hidden, hidden), bias=False)
+    return VGG16(plan, output_stride)
 
 
 def adapt(state: State) -> State:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from camkit.data.reading import exists
 from camkit.defaults import WORKERS
 from camkit.errors import UsageError
 from camkit.pipeline.device import Precision
@@ -84,25 +85,47 @@ class ResumableSink(Sink, Protocol):
     def finish(self) -> bool: ...
 
 
+def check_inputs_stay(
+    out: Path | str | None, inputs: Iterable[Path | str | None], another: str = "choose another --out"
+) -> None:
+    """UsageError if what is written would take the place of something that is read, by whatever name or link.
+
+    Every command that writes asks this, be it a store, a folder, a picture or a checkpoint. `another`: what to do.
+    """
+    if out is None or Path(out) == STANDARD_OUTPUT or not exists(Path(out)):
+        return
+    there = os.path.realpath(out)
+    if there in {os.path.realpath(path) for path in inputs if path is not None}:
+        raise UsageError(f"{out} is both input and output; {another}")
+
+
 @contextmanager
 def open_output(
-    output: Output, header: Header, ids: Sequence[str], shard: tuple[int, int] = (0, 1)
+    output: Output,
+    header: Header,
+    ids: Sequence[str],
+    shard: tuple[int, int] = (0, 1),
+    *,
+    inputs: Iterable[Path | str | None],
 ) -> Iterator[Writer]:
-    """The writer of a stage."""
+    """The writer of a stage. `inputs`: all files that the stage reads, none of which it may replace."""
     with (
-        at_a_path(output) as (path, overwrite),
+        at_a_path(output, inputs) as (path, overwrite),
         Writer(path, header, ids, shard=shard, dtype=output.dtype, overwrite=overwrite) as writer,
     ):
         yield writer
 
 
 @contextmanager
-def at_a_path(output: Output, *, send: bool = True) -> Iterator[tuple[Path, bool]]:
-    """Where to write, and whether over what is there.
+def at_a_path(
+    output: Output, inputs: Iterable[Path | str | None] = (), *, send: bool = True
+) -> Iterator[tuple[Path, bool]]:
+    """Where to write, and whether over what is there, but over none of the `inputs`.
 
     A store for standard output is built in a temporary folder, and sent when the block has ended well, if `send`.
     """
     if output.out is not None and output.out != STANDARD_OUTPUT:
+        check_inputs_stay(output.out, inputs)
         yield output.out, output.overwrite
         return
     if send:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from camkit.data.images import image_size, read_image
+import numpy as np
+
+from camkit.data.images import ImageSet, image_size, read_image
 from camkit.defaults import LARGEST_SIDE
-from camkit.errors import CamkitError, UsageError
+from camkit.errors import CamkitError, ImageError, InputError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.select import Selection
-from camkit.types import Record
+from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
 
@@ -51,6 +53,9 @@ class ViewSize:
         return f"at most {self.longest}" if self.shrink_only else str(self.longest)
 
 
+NATIVE = ViewSize(None)
+
+
 def load_photos(
     ids: Sequence[str], selection: Selection, view: ViewSize, *, workers: int
 ) -> Iterator[Record | Failure]:
@@ -72,3 +77,21 @@ def load_photo(id: str, selection: Selection, view: ViewSize) -> Record | Failur
     except CamkitError as error:
         return Failure(id, error)
     return Record(id, size, image=image, classes=selection.classes_of(id))
+
+
+def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE) -> np.ndarray:
+    """The photo [h, w, 3] uint8 that a store's activation is about, at the size it is to be seen."""
+    if activation.id not in photos.paths:
+        raise InputError(missing_photo(photos))
+    path = photos.paths[activation.id]
+    image, size = read_image(path, view.longest_side(path))
+    if size != tuple(activation.size):
+        raise ImageError(
+            f"{path} is {size[1]}x{size[0]}, but the store is about {activation.size[1]}x{activation.size[0]} pixels; "
+            "give --images the photos it was made from"
+        )
+    return image
+
+
+def missing_photo(photos: ImageSet) -> str:
+    return f"there is no photo of it in {photos.root}; give --images a folder that has it"

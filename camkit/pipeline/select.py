@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from camkit.data.classes import default_classes, read_classes
 from camkit.data.images import ImageSet, find_images
 from camkit.data.labels import Labels, find_labels, missing_labels, read_labels
-from camkit.data.reading import HDF5_SIGNATURE
+from camkit.data.reading import HDF5_SIGNATURE, is_file
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
@@ -27,6 +27,10 @@ log = logging.getLogger("camkit")
 
 Shard = tuple[int, int]
 
+PREDICTED = "predicted"
+"""As `labels`: the classes that the classifier predicts, whatever labels are there."""
+SCORES = "scores above"
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -34,7 +38,7 @@ class Inputs:
 
     images   a folder, a VOC root, one image, or a text file of paths
     list     a file of ids, or the name of a VOC split: only these
-    labels   where the image-level labels are; None: a VOC root's own, else predicted
+    labels   where the image-level labels are, or `predicted`; None: a VOC root's own, else predicted
     classes  voc, coco or a file of names; None: what the checkpoint says
     limit    only the first so many images
     shard    (i, n): every n-th image, beginning with the i-th
@@ -65,6 +69,12 @@ class Inputs:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", Path(self.images))
         object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it names on disk; a split and a well-known set of classes are names, too."""
+        named = (Path(name) for name in (self.list, self.classes) if name is not None)
+        return (self.images, *([self.labels] if self.labels else []), *(path for path in named if is_file(path)))
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ class Selection:
             "count": len(self.ids),
             "sha256": digest.hexdigest(),
             "images": str(self.images.root.resolve()),
-            "labels": "predicted" if self.labels is None else self.labels.source,
+            "labels": PREDICTED if self.labels is None else self.labels.source,
         }
 
 
@@ -128,8 +138,10 @@ def resolve_classes(spec: str | None, known: Sequence[str] | None, count: int) -
 
 
 def resolve_labels(inputs: Inputs, images: ImageSet, classes: tuple[str, ...]) -> Labels | None:
-    """The user's labels, or a VOC root's own; None where there are none."""
+    """The user's labels, or a VOC root's own; None where there are none, or the classifier is to predict them."""
     ids = images.paths.keys()
+    if wants_predicted(inputs):
+        return None
     if inputs.labels is None:
         labels = find_labels(images, classes, ids)
     elif is_hdf5(inputs.labels):
@@ -151,7 +163,27 @@ def _labels_from_scores(path: Path, classes: tuple[str, ...], threshold: float) 
         if store.header.classes != classes:
             raise LabelError(f"{path} scores other classes than the classifier has; run camkit classify with it")
         present = {a.id: tuple(int(c) for c in predicted_classes(a.values, threshold)) for a in store}
-    return Labels(f"scores above {threshold:g} ({path})", present)
+    return Labels(f"{SCORES} {threshold:g} ({path})", present)
+
+
+def wants_predicted(inputs: Inputs) -> bool:
+    """A file of that name would have to be given as ./predicted."""
+    return inputs.labels is not None and str(inputs.labels) == PREDICTED
+
+
+def say_predicted(inputs: Inputs) -> None:
+    """What a user is told whose photos get the classes that the classifier predicts."""
+    given = "" if wants_predicted(inputs) else "no labels given: "
+    log.info("%sthe classes are those the classifier predicts", given)
+
+
+def tag_words(sources: Iterable[str]) -> str:
+    """'predicted by the classifier', 'given (VOC XML)'; "" where nothing is known."""
+    predicted = {source: source == PREDICTED or source.startswith(SCORES) for source in sources}
+    return ", ".join(
+        "predicted by the classifier" if by_classifier else f"given ({source})"
+        for source, by_classifier in predicted.items()
+    )
 
 
 def predicted_classes(scores: np.ndarray, threshold: float) -> np.ndarray:

@@ -91,16 +91,20 @@ def refine_store(
     step: Step,
     *,
     description: str,
+    inputs: Iterable[Path | str | None] = (),
     ids: Sequence[str] | None = None,
     shard: Shard | None = None,
     threads: int = 0,
 ) -> Summary:
-    """Run a step over the images of a store, or those of its ids that are named, into another store."""
+    """Run a step over the images of a store, or those of its ids that are named, into another store.
+
+    inputs  what the stage reads besides the store
+    """
     if store.failures:
         log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
     ids = store.ids if ids is None else ids
     shard = shard or shard_of_environment()
-    with open_output(output, header, ids, shard) as sink:
+    with open_output(output, header, ids, shard, inputs=[*store.paths, *inputs]) as sink:
         own = shard_ids(ids, shard)
         return write_activations(sink, own, records, step, description=description, runtime=runtime, threads=threads)
 

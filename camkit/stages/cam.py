@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from camkit.defaults import SCALES
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
+from camkit.stages.maps import MapMethod, Notes, checked_scales, grid_multiple, no_notes, write_maps
 from camkit.stages.network import Network
 from camkit.types import Size
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import torch
 
     from camkit.models.classifier import LoadedClassifier
-
-PADDED_GRIDS = {"resnet50-irn": 16}
-"""Programs that stretch pixel-wise maps over whole cells of the stride and cut: IRN and its family."""
 
 
 def cam(
@@ -53,7 +50,3 @@ def cam(
 
     parameters = {"scales": checked_scales(scales), "flip": flip}
     return write_maps("cam", method, parameters, inputs, network, output, runtime, resize=resize, size=size)
-
-
-def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
-    return PADDED_GRIDS.get(loaded.arch, 1) if size in ("full", "1") else 1

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from camkit.evaluate.precision import mean_average_precision
-from camkit.pipeline.device import Device, choose_device, inference
+from camkit.pipeline.device import choose_device
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos
 from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
-from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
+from camkit.stages.network import Network, describe_checkpoint, load_network, scores_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
-from camkit.types import Activation, Classifier, Record, no_classes
 
 if TYPE_CHECKING:
     from camkit.data.labels import Labels
@@ -51,7 +50,7 @@ def classify(
             "classify", parameters, checkpoint=describe_checkpoint(loaded), selection=selection.describe()
         ),
     )
-    with open_output(output, header, selection.ids, selection.shard) as sink:
+    with open_output(output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt]) as sink:
         summary = write_activations(
             sink,
             selection.own_ids,
@@ -62,15 +61,6 @@ def classify(
             batch_size=device.batch_size(runtime.batch_size),
         )
     return summary, labels
-
-
-def scores_of_batch(batch: Sequence[Record], *, classifier: Classifier, device: Device) -> list[Activation]:
-    from camkit.methods.response import network_input
-
-    with inference(device):
-        logits = classifier.logits(network_input(stack_images(batch, device), classifier))
-        scores = logits.float().sigmoid().cpu().numpy()
-    return [Activation(record.id, row, no_classes(), record.size) for record, row in zip(batch, scores, strict=True)]
 
 
 def score_lines(store: Reader, text: TextFormat, threshold: float) -> Iterator[str]:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camkit.data.reading import examples
-from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
 from camkit.settings.recipe import Recipe
 from camkit.stages.judge import BEST_BY, select_to_judge
+from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
-    NO_LABELS,
     Start,
     Trained,
     TrainingPlace,
     carry_out,
-    check_labels,
     classes_to_learn,
     provenance_of,
     resting_stem,
@@ -31,10 +27,9 @@ from camkit.stages.training import (
     validation_of,
 )
 from camkit.store.provenance import sha256_file
-from camkit.store.reader import open_store
 
 if TYPE_CHECKING:
-    from camkit.models.classifier import Network
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.classify import Item
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -82,49 +77,12 @@ def classify_train(
 
     return carry_out(
         job_of, run, recipe, TrainingPlace(out, start, overwrite, seconds_between_saves), device, runtime,
-        photos=len(training.ids),
+        photos=len(training.ids), inputs=[*inputs.files, *(validation.files if validation else ()), patches],
     )  # fmt: skip
 
 
-def items_of(training: Selection, patches: Path | None) -> list[Item]:
-    """Every training photo, and its patches."""
-    from camkit.training.classify import Item
-
-    if training.labels is None:
-        raise LabelError(NO_LABELS)
-    present = training.labels.present
-    items = [Item(id, training.images.paths[id], present[id]) for id in training.ids]
-    if patches is not None:
-        items += _patches_of(items, patches)
-    return items
-
-
-def _patches_of(items: Sequence[Item], patches: Path) -> list[Item]:
-    from camkit.methods.split import split_boxes
-
-    with open_store(patches) as store:
-        if store.header.kind != "maps":
-            raise UsageError(f"--patches {patches} is a {store.header.kind} store; a maps store is needed (camkit cam)")
-        missing = [item.id for item in items if item.id not in store]
-        if missing:
-            raise UsageError(
-                f"--patches {patches} has no maps of {len(missing)} of {len(items)} photos: {examples(missing)}"
-            )
-        found = []
-        for item in items:
-            maps = store.read(item.id)
-            found += [replace(item, box=box, size=maps.size) for box in split_boxes(maps.values, maps.size)]
-        return found
-
-
-def count(training: Selection, items: Sequence[Item], judged: Selection | None) -> str:
-    patches = len(items) - len(training.ids)
-    told = f"{len(training.ids):,} photos" + (f" and {patches:,} patches of them" if patches else "")
-    return told if judged is None else f"{told}, judged by {len(judged.ids):,}"
-
-
 def make_job(
-    network: Network,
+    network: ClassifierNetwork,
     arch: str,
     items: Sequence[Item],
     classes: tuple[str, ...],
@@ -138,7 +96,6 @@ def make_job(
     input_size: int | None,
     fresh: Sequence[str],
 ) -> Job:
-    from camkit.models.classifier import trains_channels_last
     from camkit.training import classify
     from camkit.training.loop import Job
     from camkit.view.learning_curve import draw_learning_curve
@@ -149,7 +106,7 @@ def make_job(
         fresh=fresh,
         items=items,
         load=partial(classify.load_sample, augmentation=recipe.augmentation, num_classes=len(classes), fill=fill),
-        collate=partial(classify.collate, device=device, fill=fill, channels_last=trains_channels_last(network)),
+        collate=partial(classify.collate, device=device, fill=fill, channels_last=network.trains_channels_last),
         losses=classify.losses,
         validate=validation_of(judged, input_size, device, ranks, runtime),
         best_by=BEST_BY if judged is not None else None,
@@ -160,7 +117,7 @@ def make_job(
 
 
 def save_epoch(
-    network: Network,
+    network: ClassifierNetwork,
     figures: Mapping[str, Any],
     path: Path,
     *,

@@ -14,18 +14,18 @@ import numpy as np
 
 from camkit.data.images import ImageSet
 from camkit.errors import InputError
-from camkit.evaluate.resize import upsample
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_labels
 from camkit.methods.walk.confident import Confidence, confident_labels
 from camkit.pipeline.output import Output, Runtime, Summary
+from camkit.pipeline.photos import missing_photo, read_photo
 from camkit.pipeline.upstream import history_of, refine_store, stored_records
-from camkit.stages.crf import missing_photo, read_photo
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.runs import shares_store
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 

@@ -11,16 +11,15 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from camkit.data.images import ImageSet, read_image
-from camkit.errors import ImageError, InputError, UsageError
-from camkit.evaluate.resize import upsample
+from camkit.data.images import ImageSet
+from camkit.errors import UsageError
 from camkit.methods.crf import Engine, dense_crf
 from camkit.methods.crf.settings import NO_CHANGES, CrfSettings, Preset, effective_settings, settings_of
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
 from camkit.methods.icd_seeds import positive_part
-from camkit.methods.seeds import mask_of_maps, mask_of_probs
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
-from camkit.pipeline.photos import ViewSize
+from camkit.methods.seeds import classes_of_mask, mask_of_maps, mask_of_probs
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
+from camkit.pipeline.photos import read_photo
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
@@ -33,15 +32,14 @@ from camkit.pipeline.upstream import (
     stored_records,
 )
 from camkit.stages.maps import Grid
-from camkit.stages.mask import seeds_of
+from camkit.stages.mask_rules import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
 from camkit.types import Activation, Record
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
-
-NATIVE = ViewSize(None)
 
 
 def crf(
@@ -65,7 +63,8 @@ def crf(
     workers  of the runtime: so many photos at once
     """
     paths = paths_of(sources)
-    _check_output(paths, output, masks, size)
+    check_inputs_stay(output.out, paths)
+    _check_output(output, masks, size)
     chosen = choose_engine(engine)
     with open_input(paths) as store:
         name = name_of_input(paths)
@@ -167,38 +166,11 @@ def labels_of(activation: Activation, header: Header, background: float, classes
     return mask_of_maps(values, np.arange(len(values)), background, len(values))
 
 
-def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """Ascending; 0 is background, what is above the number of classes is undecided."""
-    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=num_classes + 1)[: num_classes + 1])
-    return present[present > 0].astype(np.int64) - 1
-
-
-def read_photo(activation: Activation, photos: ImageSet, view: ViewSize = NATIVE) -> np.ndarray:
-    """The photo [h, w, 3] uint8 that a store's activation is about, at the size it is to be seen."""
-    if activation.id not in photos.paths:
-        raise InputError(missing_photo(photos))
-    path = photos.paths[activation.id]
-    image, size = read_image(path, view.longest_side(path))
-    if size != tuple(activation.size):
-        raise ImageError(
-            f"{path} is {size[1]}x{size[0]}, but the store is about {activation.size[1]}x{activation.size[0]} pixels; "
-            "give --images the photos it was made from"
-        )
-    return image
-
-
-def missing_photo(photos: ImageSet) -> str:
-    return f"there is no photo of it in {photos.root}; give --images a folder that has it"
-
-
-def _check_output(paths: Sequence[Path], output: Output, masks: bool, size: str | None) -> None:
+def _check_output(output: Output, masks: bool, size: str | None) -> None:
     if masks and size is not None:
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:
         raise UsageError("--dtype is for probs; masks are whole numbers")
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def choose_engine(engine: Literal["auto"] | Engine) -> Engine:

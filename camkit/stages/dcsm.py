@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,34 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.pipeline.upstream import Sources, paths_of
+from camkit.stages.gradient_layers import saliency_of
 from camkit.stages.maps import MapMethod, write_maps
 from camkit.stages.network import Network
 
 if TYPE_CHECKING:
-    from camkit.methods.dcsm import Saliency
-    from camkit.methods.response import ResponseMap
     from camkit.models.classifier import LoadedClassifier
-
-log = logging.getLogger("camkit")
 
 Backprop = Literal["guided", "plain", "input"]
 
 INPUT_SIZE = 500
 """Longer side of the photo where neither the user nor the checkpoint says: the paper's."""
-
-RESIDUAL = ("layer2", "layer3", "layer4.0")
-DEFAULT_LAYERS: Mapping[str, tuple[str, ...]] = {
-    "vgg16": tuple(f"conv{block}_{n}" for block in (3, 4, 5) for n in (1, 2, 3)),
-    "resnet38": ("b4", "b5", "b6"),
-    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet50-irn"), RESIDUAL),
-    "toy": ("block1", "block2"),
-}
-"""Of each architecture: for VGG16 the paper's; for others what was best on photos or drawn scenes, or is most like it.
-
-A residual network's last stage ends with its features, whose gradients are the same at every position: of it only the
-first block counts.
-"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +28,7 @@ class DcsmSettings:
     """What is made of gradients, and at which scales of the photo.
 
     backprop  guided; plain; or input: Simonyan's baseline, plain and of the photo itself
-    layers    by name; None: the architecture's, see DEFAULT_LAYERS. Of a convolution: behind its batch norm
+    layers    by name; None: the network's `gradient_layers`. Of a convolution: behind its batch norm
     The others are those of camkit.methods.dcsm.Saliency.
     """
 
@@ -117,73 +99,3 @@ def dcsm(
         "dcsm", method, parameters, inputs, network, output, runtime,
         resize=resize, size=size, input_size=INPUT_SIZE,
     )  # fmt: skip
-
-
-def response_of(loaded: LoadedClassifier, settings: DcsmSettings = PRESETS["guided"]) -> ResponseMap:
-    """DCSM as a response map of one scale."""
-    from camkit.methods.dcsm import dcsm_response
-
-    return partial(dcsm_response, classifier=loaded.network, saliency=saliency_of(loaded, settings))
-
-
-def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> Saliency:
-    """The settings, with the layers that count; those that tell nothing are left out, with a word about it."""
-    from camkit.methods.dcsm import Saliency, probe_layers
-
-    names = settings.layers or DEFAULT_LAYERS.get(loaded.arch)
-    if names is None:
-        known = ", ".join(loaded.network.layers)
-        raise UsageError(f"--layers: name those of {loaded.arch} whose gradients count: {known}, or parts of them")
-    guided = settings.backprop == "guided"
-    layers, relus = probe_layers(loaded.network, names, guided=guided)
-    seeing = tuple(name for name, layer in layers.items() if not layer.blind)
-    if not seeing:
-        raise UsageError(
-            f"--layers {','.join(names)}: its gradients are the same at every position, because only a mean and a "
-            "linear layer follow\nname a layer below it (camkit info --layers CKPT lists them)"
-        )
-    if len(seeing) < len(layers):
-        blind = ", ".join(name for name in layers if name not in seeing)
-        log.warning("left out, since its gradients are the same at every position: %s", blind)
-    if guided and not relus:
-        log.warning("no ReLU was met above %s: guided back-propagation is plain here", ", ".join(seeing))
-    return Saliency(
-        layers=seeing,
-        guided=guided,
-        candidates=settings.candidates,
-        candidate_threshold=settings.candidate_threshold,
-        alpha=settings.alpha,
-        normalise=settings.normalise,
-        upsample_channels=settings.upsample_channels,
-    )
-
-
-def describe_layers(sources: Sources) -> list[dict[str, Any]]:
-    """The named layers of a checkpoint, as `--layers` takes them, from the input up."""
-    paths = paths_of(sources)
-    if len(paths) != 1:
-        raise UsageError("give one checkpoint, whose layers are to be listed")
-    from camkit.methods.dcsm import probe_layers
-    from camkit.models.checkpoint import load_classifier, packaged
-
-    loaded = load_classifier(packaged(paths[0]))
-    default = DEFAULT_LAYERS.get(loaded.arch, ())
-    names = [n for layer in loaded.network.layers for n in (*(d for d in default if d.startswith(f"{layer}.")), layer)]
-    layers, _ = probe_layers(loaded.network, names, guided=True)
-    return [
-        {
-            "name": name,
-            "channels": layer.channels,
-            "stride": layer.stride,
-            "same_everywhere": layer.blind,
-            "default": name in default,
-        }
-        for name, layer in layers.items()
-    ]
-
-
-def layer_lines(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for layer in layers:
-        words = "  gradients are the same at every position" if layer["same_everywhere"] else ""
-        words = "  default of camkit dcsm" if layer["default"] else words
-        yield f"{layer['name']:<10} {layer['channels']:>5} channels, a cell per {layer['stride']:>2} px{words}"

@@ -24,17 +24,19 @@ from camkit.stages.lpcam_apply import lpcam_apply
 from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.stages.mask import mask
 from camkit.stages.network import Network
+from camkit.stages.refine_walk import refine_walk
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
-from camkit.stages.walk import refine_walk
 from camkit.store.parts import write_atomically
 from camkit.store.reader import open_store
+from camkit.view.picture import check_picture
 
 log = logging.getLogger("camkit")
 
 CHECKPOINT, ICD_CHECKPOINT, AFFINITY_CHECKPOINT = Path("toy"), Path("toy-icd"), Path("toy-affinity")
 CAM, WALK_STEPS = "cam.h5", 16
 PROTOTYPES = "prototypes.h5"
+SHEET = "sheet.png"
 SHOWN = 8  # photos on the sheet
 LEAD = (
     "Segmentation masks from image tags alone, on drawn scenes: ten classes in five pairs that differ by a head or a "
@@ -126,6 +128,7 @@ def demo(
 ) -> Demo:
     """Draw `scenes` scenes into the folder, run every method on them, and write masks, a sheet and a page."""
     folder.mkdir(parents=True, exist_ok=True)
+    check_picture(folder / SHEET)
     world = folder / "world"
     toy_world(world, train=0, val=scenes, seed=seed, workers=runtime.workers, overwrite=overwrite)
     inputs = Inputs(world, list="val")
@@ -164,7 +167,7 @@ def judged(name: str, store: Path, world: Path, seconds: float, runtime: Runtime
 def draw(folder: Path, world: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     """The page and the contact sheet."""
     columns = [Column(row.name, row.store, row.seconds, row.report) for row in rows]
-    page, sheet = folder / "report.html", folder / "sheet.png"
+    page, sheet = folder / "report.html", folder / SHEET
     view = View(truth=world)
     show_sheet(columns, sheet, replace(view, limit=SHOWN))
     write_report(columns, page, view, title="camkit demo", lead=LEAD)

@@ -18,11 +18,14 @@ from camkit.data.reading import examples
 from camkit.data.voc import find_voc
 from camkit.defaults import MASK_THRESHOLD, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
+from camkit.evaluate.bootstrap import Tallies
 from camkit.evaluate.report import Report
+from camkit.methods.seeds import classes_of_mask
 from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.photos import missing_photo
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
-from camkit.stages.pictures import Look, Request, classes_of_mask, judge
+from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
 
 log = logging.getLogger("camkit")
@@ -35,12 +38,16 @@ Sort = Literal["id", "worst", "best"]
 
 @dataclass(frozen=True)
 class Column:
-    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before."""
+    """A store to show. `seconds`: what it took to make; `report`: of an evaluation that was made before.
+
+    tallies  of its photos, where they were judged one by one
+    """
 
     name: str
     store: Path
     seconds: float | None = None
     report: Report | None = None
+    tallies: Tallies | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class View:
     sort       by id, or by the mean IoU of the image in the first store
     tile       longer side of a picture in pixels; None: 240, of a single overlay 640
     threshold  where maps become masks; None: 0.3 where there is ground truth, on a page the best of a sweep
+    interval   on a page: how sure mIoU and the differences to the first store are
     """
 
     images: Path | None = None
@@ -68,6 +76,7 @@ class View:
     tile: int | None = None
     threshold: float | None = None
     workers: int = WORKERS
+    interval: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +174,7 @@ def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failur
         truth = None if show.truths is None else show.truths.get(id)
         try:
             if id not in show.photos.paths:
-                raise InputError(f"there is no photo of it in {show.photos.root}; give --images a folder that has it")
+                raise InputError(missing_photo(show.photos))
             activations = tuple(reader.read(id) for reader in show.readers)
             yield Request(id, show.photos.paths[id], truth, activations)
         except CamkitError as error:

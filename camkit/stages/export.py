@@ -21,16 +21,16 @@ from camkit.data.images import find_images
 from camkit.data.reading import examples, is_folder
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
-from camkit.pipeline.output import Runtime, Summary, write_activations
+from camkit.pipeline.output import Runtime, Summary, check_inputs_stay, write_activations
 from camkit.pipeline.run import Step
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.stages.export_folder import ExportFolder
-from camkit.stages.mask import step_for
+from camkit.stages.mask_rules import step_for
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
 from camkit.types import Activation, Record
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
@@ -45,7 +45,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
 }
 ONE_FILE: Mapping[str, tuple[str, Callable[..., None]]] = {
     "psa": (".npy", write_psa),
-    "irn": (".npy", partial(write_irn, resize=upsample)),
+    "irn": (".npy", write_irn),
     "npz": (".npz", write_npz),
     "png": (".png", write_png),
 }
@@ -81,6 +81,8 @@ def export_store(
             image_root=store.header.image_root,
             provenance=stage("export", _parameters(format, store, threshold, list), parents=[history_of(store)]),
         )
+        read = [*paths, images, store.header.image_root or None]
+        check_inputs_stay(folder, read, "choose another folder")
         target = _target(format, store, folder, list, images)
         if store.failures:
             log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
@@ -119,6 +121,7 @@ def _target(format: str, store: Reader, folder: Path, list: Path | None, images:
         return CocoTarget.of(classes, store.ids)
     photos = _photos(store, images)
     if format == "deeplab":
+        check_inputs_stay(list, [*store.paths, *photos.values()], "choose another --list")
         return DeeplabTarget.of(folder, list, photos)
     return HuggingFaceTarget(classes, photos)
 

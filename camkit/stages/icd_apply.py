@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from camkit.errors import UsageError
-from camkit.pipeline.device import Device
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
-from camkit.stages.network import Network, placed
+from camkit.stages.network import Network, load_icd_network
 from camkit.types import Size
 
 if TYPE_CHECKING:
@@ -63,15 +62,6 @@ def icd_apply(
         "icd-apply", method, parameters, inputs, network, output, runtime, resize=resize, size=size,
         kind="maps" if branch == "cam" else "signed", load=load_icd_network,
     )  # fmt: skip
-
-
-def load_icd_network(network: Network, device: Device) -> LoadedClassifier:
-    from camkit.models.icd import load_icd
-
-    for option, value in (("--arch", network.arch), ("--model", network.model)):
-        if value is not None:
-            raise UsageError(f"{option} does not go with an ICD checkpoint, which says what it is")
-    return placed(load_icd(network.ckpt, output_stride=network.output_stride), device)
 
 
 def maps_of_branch(

@@ -17,15 +17,14 @@ from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
 from camkit.settings.icd import IcdRecipe
 from camkit.settings.recipe import Recipe
-from camkit.stages.classify_train import count, items_of
 from camkit.stages.judge import select_to_judge
+from camkit.stages.learned_photos import check_labels, count, items_of
 from camkit.stages.training import (
     STEM,
     Start,
     Trained,
     TrainingPlace,
     carry_out,
-    check_labels,
     classes_to_learn,
     provenance_of,
     resting_stem,
@@ -89,7 +88,8 @@ def icd_train(
         )  # fmt: skip
         plan = _Training(start, classes, photos, store, judged, recipe, icd, device, runtime, run, input_size)
         place = TrainingPlace(out, start, overwrite, seconds_between_saves)
-        return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos))
+        read = [*inputs.files, *(validation.files if validation else ()), superpixels]
+        return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos), inputs=read)
 
 
 def _check_recipe(recipe: Recipe, icd: IcdRecipe, *, with_superpixels: bool) -> None:
@@ -149,7 +149,6 @@ class _Training:
     input_size: int | None
 
     def job(self, ranks: Ranks) -> Job:
-        from camkit.models.classifier import trains_channels_last
         from camkit.training import icd
         from camkit.training.classify import mean_colour
         from camkit.training.loop import Job
@@ -157,7 +156,6 @@ class _Training:
 
         network, arch, fresh = self.network()
         fill, seen = mean_colour(network.mean), self.input_size or seen_size(self.recipe)
-        order = trains_channels_last(network)
         augmentation = self.recipe.augmentation
         title = f"{arch} with ICD, {len(self.classes)} classes, {len(self.photos)} training photos: classification"
         return Job(
@@ -165,20 +163,19 @@ class _Training:
             fresh=fresh,
             items=WithPlanes(self.photos, self.store),
             load=partial(icd.load_sample, augmentation=augmentation, num_classes=len(self.classes), fill=fill),
-            collate=partial(icd.collate, device=self.device, fill=fill, channels_last=order),
+            collate=partial(icd.collate, device=self.device, fill=fill, channels_last=network.trains_channels_last),
             losses=partial(icd.losses, recipe=self.icd, with_superpixels=self.store is not None, ranks=ranks),
             validate=validation_of(self.judged, seen, self.device, ranks, self.runtime),
             best_by=None,
             save=partial(_save_epoch, arch=arch, classes=self.classes, input_size=seen, provenance=self.run),
             draw=partial(_draw_classification, title=title),
-            resting=resting_stem(self.recipe, network.classifier, "classifier."),
+            resting=resting_stem(self.recipe, network),
         )
 
     def network(self) -> tuple[IcdNetwork, str, list[str]]:
         """On its device, with its architecture and the names of what starts from nothing."""
         import torch
 
-        from camkit.models.classifier import trains_channels_last
         from camkit.models.icd import IcdNetwork, IcdPlan, fresh_hidden, ready_for_icd
 
         trunk, arch, kept = starting_network(self.start, self.classes, self.recipe, self.device)
@@ -190,7 +187,7 @@ class _Training:
         anew = [f"classifier.{name}" for name in fresh]
         if not self._take_branches(network, kept):
             anew.insert(0, "heads")
-        if trains_channels_last(network):
+        if network.trains_channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
         return network, arch, anew
 

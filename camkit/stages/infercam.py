@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.settings.infercam import PRESETS, InferCamSettings
-from camkit.stages.cam import grid_multiple
-from camkit.stages.maps import MapMethod, write_maps
+from camkit.stages.maps import MapMethod, grid_multiple, write_maps
 from camkit.stages.network import Network
 from camkit.stages.response import Asked, Response, asked_response
 
@@ -44,7 +43,7 @@ def infercam(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
             {"response": response, **asdict(settings)}, inputs, network, output, runtime,
             resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
-            load=asked.load,
+            stores=[prototypes], load=asked.load,
         )  # fmt: skip
 
 

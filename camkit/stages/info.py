@@ -45,13 +45,13 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:
-    from camkit.models.affinity import kind_of
+    from camkit.models.recognise import recognise
     from camkit.models.tensors import read_tensors
 
-    tensors, described_own = read_tensors(path)
-    affinity, own = kind_of(tensors, described_own), described_own or {}
-    described = _describe_classifier(path, own) if affinity is None else _describe_affinity(path, affinity)
-    figures, provenance = _history(own.get("extra"))
+    tensors, own = read_tensors(path)
+    pairs = recognise(tensors, own).pairs
+    described = _describe_classifier(path, own or {}) if pairs is None else _describe_affinity(path, pairs)
+    figures, provenance = _history((own or {}).get("extra"))
     return {
         "paths": [str(path)],
         "kind": "checkpoint",

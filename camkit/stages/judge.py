@@ -16,11 +16,11 @@ from camkit.pipeline.photos import ViewSize, load_photos
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import map_records
 from camkit.pipeline.select import Inputs, Selection, select
-from camkit.stages.classify import scores_of_batch
+from camkit.stages.network import scores_of_batch
 from camkit.types import Activation
 
 if TYPE_CHECKING:
-    from camkit.models.classifier import Network
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.ranks import Ranks
 
 BEST_BY = "mean_average_precision"
@@ -47,7 +47,7 @@ class Scores:
 
 
 def judge(
-    network: Network, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, runtime: Runtime
+    network: ClassifierNetwork, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, runtime: Runtime
 ) -> dict[str, float]:
     """Loss and mean average precision on the photos of a selection, over the classes that some of them have."""
     from camkit.training.classify import validation_loss

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from camkit.defaults import SCALES
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.stages.cam import grid_multiple
-from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
+from camkit.stages.maps import MapMethod, Notes, checked_scales, grid_multiple, no_notes, write_maps
 from camkit.stages.network import Network
 from camkit.stages.prototypes import AS_STORED, Thresholds, directions_of, open_prototypes
 from camkit.types import Size
@@ -60,5 +59,5 @@ def lpcam_apply(
         parameters = {**thresholds.given(), "scales": checked_scales(scales), "flip": flip}
         return write_maps(
             "lpcam-apply", method, parameters, inputs, network, output, runtime,
-            resize=resize, size=size, parents=[history],
+            resize=resize, size=size, parents=[history], stores=[prototypes],
         )  # fmt: skip

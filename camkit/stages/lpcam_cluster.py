@@ -21,7 +21,7 @@ from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, at_a_path, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos
-from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, select
+from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, say_predicted, select
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of
 from camkit.stages.lpcam_centres import check_context, cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
@@ -116,7 +116,9 @@ def lpcam_cluster(
             "score_threshold": inputs.score_threshold if selection.labels is None else None,
         }
         header = _header(parameters, loaded, selection, store)
-        path, overwrite = stack.enter_context(at_a_path(output))
+        path, overwrite = stack.enter_context(
+            at_a_path(output, [*inputs.files, network.ckpt, *(store.paths if store else [])])
+        )
         sink = SampleWriter(
             path, header, selection.ids, budget, seed=clustering.seed, shard=selection.shard, overwrite=overwrite
         )
@@ -198,7 +200,7 @@ def select_images(inputs: Inputs, classes: tuple[str, ...], store: Reader | None
     if store is None:
         selection = select(inputs, classes)
         if selection.labels is None:
-            log.info("no labels given: the classes are those the classifier predicts")
+            say_predicted(inputs)
         return selection
     name = ", ".join(store.names)
     if inputs.labels is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos
-from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, select
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, say_predicted, select
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
@@ -66,6 +67,11 @@ def checked_scales(scales: Sequence[float]) -> list[float]:
     return [float(scale) for scale in scales]
 
 
+def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
+    """So many pixels a cell stands for where maps as large as the photo are stretched over whole cells; else 1."""
+    return loaded.network.padded_grid if size in ("full", "1") else 1
+
+
 def write_maps(
     command: str,
     method: Callable[[LoadedClassifier], MapMethod],
@@ -79,6 +85,7 @@ def write_maps(
     size: str,
     for_speed: bool = True,
     parents: Sequence[Mapping[str, Any]] = (),
+    stores: Sequence[Path | str | None] = (),
     input_size: int | None = None,
     kind: Literal["maps", "signed"] = "maps",
     load: Callable[[Network, Device], LoadedClassifier] | None = None,
@@ -90,6 +97,7 @@ def write_maps(
     size        resolution of the maps: `full`, or a stride in pixels
     for_speed   the network may differ in the last digit from how it was published
     parents     the histories of stores that the method takes besides, for the provenance
+    stores      where these stores are
     input_size  longer side of the photo where neither `resize` nor the checkpoint says; None: native up to 1,000 px
     load        reads a network that is more than a classifier
     """
@@ -106,7 +114,7 @@ def write_maps(
         "precision": device.precision,
     }
     if selection.labels is None:
-        log.info("no labels given: the classes are those the classifier predicts")
+        say_predicted(inputs)
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
         kind=kind,
@@ -128,7 +136,9 @@ def write_maps(
         grid=grid,
         score_threshold=inputs.score_threshold,
     )
-    with open_output(output, header, selection.ids, selection.shard) as sink:
+    with open_output(
+        output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt, *stores]
+    ) as sink:
         return write_activations(
             sink,
             selection.own_ids,

@@ -6,54 +6,36 @@ import hashlib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from camkit.data.reading import examples
-from camkit.data.saliency import find_saliency, read_saliency
+from camkit.data.saliency import find_saliency
 from camkit.defaults import MASK_THRESHOLD
-from camkit.errors import InputError, StoreError, UsageError
-from camkit.evaluate.resize import upsample
-from camkit.methods.icd_seeds import seeds_of_scores
-from camkit.methods.seeds import mask_of_maps, mask_of_probs
+from camkit.errors import InputError, UsageError
 from camkit.pipeline.mask_folder import MaskFolder
 from camkit.pipeline.output import (
-    STANDARD_OUTPUT,
     Output,
     ResumableSink,
     Runtime,
     Summary,
+    check_inputs_stay,
     open_output,
     write_activations,
 )
-from camkit.pipeline.run import Step
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.stages.mask_rules import Witnesses, step_for
 from camkit.store.provenance import sha256_file, stage, to_json
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, shard_ids
-from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
 
 Rule = Literal["threshold", "icd"]
 RULES: Mapping[str, Rule] = {"maps": "threshold", "signed": "icd"}
 """By the kind of store."""
-
-
-@dataclass(frozen=True)
-class Witnesses:
-    """What ICD's rule asks besides the scores: the maps store of a classifier, and saliency maps by id."""
-
-    cams: Reader | None = None
-    saliency: Mapping[str, Path] = field(default_factory=dict)
-
-
-NO_WITNESSES = Witnesses()
 
 
 def mask(
@@ -76,7 +58,9 @@ def mask(
     """
     paths, cams = paths_of(sources), None if cams is None else Path(cams)
     saliency = None if saliency is None else Path(saliency)
-    _check_output(output, [*paths, *([cams] if cams else [])])
+    read = (*paths, cams, saliency)
+    check_inputs_stay(output.out, read)
+    check_inputs_stay(png, read, "choose another folder for --png")
     with open_input(paths) as store, open_witnesses(store, cams, saliency) as witnesses:
         kind = store.header.kind
         _check_options(f"{name_of_input(paths)} holds {kind}", kind, rule, threshold, cams, saliency)
@@ -102,9 +86,10 @@ def mask(
         ids = shard_ids(store.ids, shard)
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
+            check_inputs_stay(png, [store.header.image_root or None], "choose another folder for --png")
             sinks = MaskFolder(Path(png), header, ids, overwrite=output.overwrite)
         else:
-            sinks = open_output(output, header, store.ids, shard)
+            sinks = open_output(output, header, store.ids, shard, inputs=read)
         with sinks as sink:
             return write_activations(
                 sink,
@@ -114,12 +99,6 @@ def mask(
                 description="mask",
                 runtime=runtime,
             )
-
-
-def _check_output(output: Output, inputs: Sequence[Path]) -> None:
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in inputs]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def _check_options(
@@ -175,53 +154,3 @@ def _check_there(store: Reader, known: Collection[str], what: str) -> None:
         raise InputError(f"{what} of any image: {examples(known)} against {examples(store.ids)}")
     if missing:
         log.warning("%s of %d of %d images: %s", what, len(missing), len(store.ids), examples(missing))
-
-
-def step_for(store: Reader, threshold: float, witnesses: Witnesses = NO_WITNESSES) -> Step:
-    """How masks are made of what the store holds."""
-    kind, classes = store.header.kind, len(store.header.classes)
-    if kind not in ("maps", "signed", "probs", "masks"):
-        raise UsageError(
-            f"a {kind} store has nothing to make masks of; camkit mask takes maps, signed scores, probs or masks"
-        )
-    return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes, witnesses=witnesses)
-
-
-def masks_of_batch(
-    batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
-) -> list[Activation]:
-    masks = []
-    for record in batch:
-        assert record.upstream is not None
-        values, classes, size = record.upstream.values, record.upstream.classes, record.size
-        if kind == "maps":
-            values = mask_of_maps(upsample(values, size), classes, threshold, num_classes)
-        elif kind == "signed":
-            values = seeds_of(record.upstream, num_classes, witnesses)
-        elif kind == "probs":
-            values = mask_of_probs(upsample(values, size), classes, num_classes)
-        masks.append(Activation(record.id, values, no_classes(), size))
-    return masks
-
-
-def seeds_of(scores: Activation, num_classes: int, witnesses: Witnesses = NO_WITNESSES) -> np.ndarray:
-    """[H, W] by ICD's rule; StoreError or InputError where a witness has nothing to say of this image."""
-    size, cams, saliency = scores.size, None, None
-    if witnesses.cams is not None and len(scores.classes) > 1:
-        cams = _cams_of(scores, witnesses.cams)
-    if witnesses.saliency:
-        if scores.id not in witnesses.saliency:
-            raise InputError("there is no saliency map of it")
-        saliency = upsample(read_saliency(witnesses.saliency[scores.id])[None], size)[0]
-    return seeds_of_scores(upsample(scores.values, size), scores.classes, num_classes, cams, saliency)
-
-
-def _cams_of(scores: Activation, store: Reader) -> np.ndarray:
-    """Those of the classes of the scores: [C_i, H, W]."""
-    found = store.read(scores.id)
-    missing = set(scores.classes.tolist()) - set(found.classes.tolist())
-    if missing or found.size != scores.size:
-        what = "a photo of another size" if found.size != scores.size else "other classes"
-        raise StoreError(f"{store.path_of(scores.id)} is about {what}; make scores and maps of the same photos")
-    chosen = np.searchsorted(found.classes, scores.classes)
-    return upsample(found.values[chosen], scores.size)

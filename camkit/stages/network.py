@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camkit.pipeline.device import Device
-from camkit.types import Record
+from camkit.errors import UsageError
+from camkit.pipeline.device import Device, inference
+from camkit.types import Activation, Classifier, Record, no_classes
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,15 @@ def load_network(network: Network, device: Device, *, for_speed: bool = True) ->
     return placed(loaded, device)
 
 
+def load_icd_network(network: Network, device: Device) -> LoadedClassifier:
+    from camkit.models.icd import load_icd
+
+    for option, value in (("--arch", network.arch), ("--model", network.model)):
+        if value is not None:
+            raise UsageError(f"{option} does not go with an ICD checkpoint, which says what it is")
+    return placed(load_icd(network.ckpt, output_stride=network.output_stride), device)
+
+
 def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:
     """The classifier on its device, after a word about it."""
     stride = f", output stride {loaded.output_stride}" if loaded.output_stride else ""
@@ -91,3 +101,13 @@ def stack_classes(classes: Sequence[np.ndarray], device: Device) -> torch.Tensor
     for row, present in zip(table, classes, strict=True):
         row[: len(present)] = present
     return torch.from_numpy(table).to(device.torch_device)
+
+
+def scores_of_batch(batch: Sequence[Record], *, classifier: Classifier, device: Device) -> list[Activation]:
+    """A step: the sigmoid scores of every class, [C] for each photo."""
+    from camkit.methods.response import network_input
+
+    with inference(device):
+        logits = classifier.logits(network_input(stack_images(batch, device), classifier))
+        scores = logits.float().sigmoid().cpu().numpy()
+    return [Activation(record.id, row, no_classes(), record.size) for record, row in zip(batch, scores, strict=True)]

@@ -15,14 +15,15 @@ from camkit.data.masks import read_mask
 from camkit.errors import CamkitError, ImageError
 from camkit.evaluate import metrics
 from camkit.evaluate.confusion import ConfusionAccumulator
-from camkit.evaluate.resize import upsample
-from camkit.methods.seeds import mask_labels, mask_of_maps, mask_of_probs
+from camkit.methods.seeds import classes_of_mask, mask_labels, mask_of_maps, mask_of_probs
 from camkit.pipeline.load import Failure
 from camkit.stages.notes import whole_numbers
 from camkit.stages.reducers import judged
 from camkit.types import Activation, Record, Size
+from camkit.upsample import upsample
 from camkit.view import overlay
-from camkit.view.sheet import Row, encoded
+from camkit.view.picture import encoded
+from camkit.view.sheet import Row
 
 if TYPE_CHECKING:
     from camkit.view.page import Card
@@ -232,12 +233,6 @@ def _truth_caption(subject: _Subject, look: Look) -> str:
     if subject.truth is None:
         return "no ground truth"
     return ", ".join(look.names[index] for index in classes_of_mask(subject.truth, len(look.names)))
-
-
-def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """[n] int64, ascending: the classes a mask [H, W] holds."""
-    values = np.unique(mask).astype(np.int64)
-    return values[(values > 0) & (values <= num_classes)] - 1
 
 
 def _iou_caption(iou: float | None) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from camkit.errors import InputError, UsageError
+from camkit.evaluate.bootstrap import Tallies, TallyAccumulator
 from camkit.evaluate.confusion import Confusion, ConfusionAccumulator
 from camkit.evaluate.precision import PixelPrecisionAccumulator
-from camkit.evaluate.resize import upsample
 from camkit.evaluate.seeds import SignedSeedAccumulator
 from camkit.evaluate.sweep import Sweep, SweepAccumulator
 from camkit.methods.seeds import mask_of_probs
 from camkit.pipeline.run import Reducer
+from camkit.stages.mask_rules import masks_of_batch
 from camkit.types import Activation, Record
+from camkit.upsample import upsample
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,15 @@ class Measures:
 
 
 def reducer_for(
-    kind: str, num_classes: int, thresholds: Sequence[float] | np.ndarray, margins: Sequence[float]
+    kind: str,
+    num_classes: int,
+    thresholds: Sequence[float] | np.ndarray,
+    margins: Sequence[float],
+    rows: Sequence[int] | None = None,
 ) -> Reducer[Measures]:
+    """rows: the classes whose mean is to be highest at the best threshold; None: all."""
     if kind == "maps":
-        return MapsReducer(num_classes, thresholds)
+        return MapsReducer(num_classes, thresholds, rows)
     if kind == "signed":
         return SignedReducer(num_classes, margins)
     if kind in ("masks", "probs"):
@@ -45,7 +53,10 @@ def reducer_for(
 class MapsReducer:
     """Every threshold at once, and the average precision of pixels."""
 
-    def __init__(self, num_classes: int, thresholds: Sequence[float] | np.ndarray) -> None:
+    def __init__(
+        self, num_classes: int, thresholds: Sequence[float] | np.ndarray, rows: Sequence[int] | None = None
+    ) -> None:
+        self.rows = rows
         self.thresholds = [float(threshold) for threshold in thresholds]
         self.sweep = SweepAccumulator(num_classes, thresholds)
         self.precision = PixelPrecisionAccumulator(num_classes)
@@ -58,12 +69,13 @@ class MapsReducer:
 
     def compute(self) -> Measures:
         sweep = self.sweep.compute()
+        best = sweep.best_over(self.rows)
         count = len(self.thresholds)
         choice = "fixed" if count == 1 else f"best of {count} by mIoU on this ground truth"
         return Measures(
-            confusion=sweep.at(sweep.best),
+            confusion=sweep.at(best),
             average_precision=self.precision.compute(),
-            threshold=self.thresholds[sweep.best],
+            threshold=self.thresholds[best],
             threshold_choice=choice,
             sweep=sweep if count > 1 else None,
         )
@@ -111,6 +123,22 @@ class SignedReducer:
             threshold_choice="the sign of the score",
             seeds=seeds,
         )
+
+
+class TallyReducer:
+    """What each image adds to mIoU, as a mask at a threshold."""
+
+    def __init__(self, kind: str, threshold: float, num_classes: int) -> None:
+        self.tallies = TallyAccumulator(num_classes)
+        self._masks = partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=num_classes)
+
+    def update(self, record: Record) -> None:
+        _, truth = judged(record)
+        (mask,) = self._masks([record])
+        self.tallies.update(record.id, mask.values, truth)
+
+    def compute(self) -> Tallies:
+        return self.tallies.compute()
 
 
 def judged(record: Record) -> tuple[Activation, np.ndarray]:

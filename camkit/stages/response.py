@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device
-from camkit.stages.dcsm import response_of
-from camkit.stages.icd_apply import load_icd_network
-from camkit.stages.network import Network
+from camkit.stages.dcsm import DcsmSettings
+from camkit.stages.gradient_layers import response_of
+from camkit.stages.network import Network, load_icd_network
 from camkit.stages.prototypes import directions_of, open_prototypes
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def asked_response(name: Response, prototypes: Path | str | None) -> Iterator[As
 
             yield Asked(lpcam_of, [history])
     elif name == "dcsm":
-        yield Asked(response_of, on_cells=False)
+        yield Asked(partial(response_of, settings=DcsmSettings()), on_cells=False)
     elif name == "icd":
         yield Asked(icd_of, load=load_icd_network)
     elif name == "cam":

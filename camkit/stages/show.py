@@ -12,9 +12,9 @@ from PIL import Image
 
 from camkit.data.reading import examples
 from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
-from camkit.pipeline.output import Runtime
+from camkit.evaluate.comparison import Difference, compare
+from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.upstream import STANDARD_INPUT, reads_standard_input
-from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.exhibition import (
     Column,
     Exhibition,
@@ -25,17 +25,17 @@ from camkit.stages.exhibition import (
     open_exhibition,
     thresholds_of,
 )
+from camkit.stages.measuring import judge_predictions
 from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overlays, page_card, sheet_rows
 from camkit.store.pipe import receive_store
 from camkit.store.provenance import parameter_words
 from camkit.view.overlay import tile_size
+from camkit.view.picture import check_picture, save_picture
 from camkit.view.sheet import (
     CAPTION,
     Heading,
-    check_picture_name,
     check_picture_size,
     draw_sheet,
-    save_picture,
     sheet_size,
     side_by_side,
 )
@@ -69,7 +69,8 @@ def show_sheet(columns: Sequence[Column], out: Path, view: View) -> int:
 
     One image of one store becomes a large overlay instead. PartialFailure, once it is drawn, if images failed.
     """
-    check_picture_name(out)
+    check_inputs_stay(out, [column.store for column in columns])
+    check_picture(out)
     failures: dict[str, str] = {}
     with open_exhibition(columns, view) as show:
         ids = first_ids(show, choose_ids(show), SHEET_LIMIT)
@@ -89,14 +90,15 @@ def write_report(columns: Sequence[Column], page: Path, view: View, *, title: st
 
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--html {page}: a page ends in .html")
+    check_inputs_stay(page, [column.store for column in columns], "choose another --html")
     failures: dict[str, str] = {}
     with open_exhibition(columns, view) as opened:
         chosen = choose_ids(opened)
         show = _judged(opened, failures)
         ids = first_ids(show, chosen, None)
         methods = [
-            Method(column.name, column.report, column.seconds, history_line(reader.header.provenance))
-            for column, reader in zip(show.columns, show.readers, strict=True)
+            Method(column.name, column.report, column.seconds, history_line(reader.header.provenance), difference)
+            for column, reader, difference in zip(show.columns, show.readers, _differences(show.columns), strict=True)
         ]
         write_page(page, methods, draw_all(show, ids, page_card, failures), title=title, lead=lead)
     _raise_for(failures, ids)
@@ -111,6 +113,19 @@ def history_line(provenance: Mapping[str, Any]) -> str:
     shown = ", ".join(fact for fact in facts if fact)
     own = f"{provenance.get('command') or ''} ({shown})" if shown else str(provenance.get("command") or "")
     return " → ".join(part for part in (parents, own) if part)
+
+
+def _differences(columns: Sequence[Column]) -> list[Difference | None]:
+    """Of each column to the first, where both were judged photo by photo, on the same photos."""
+    return [None, *(_difference(columns[0], other) for other in columns[1:])]
+
+
+def _difference(first: Column, other: Column) -> Difference | None:
+    reports = [one.report for one in (first, other) if one.report is not None]
+    tallies = [one.tallies for one in (first, other) if one.tallies is not None]
+    if len(reports) < 2 or len(tallies) < 2 or tallies[0].ids != tallies[1].ids:
+        return None
+    return compare((first.name, other.name), reports, tallies).differences[0]
 
 
 def _judged(show: Exhibition, failures: dict[str, str]) -> Exhibition:
@@ -129,15 +144,16 @@ def _judged(show: Exhibition, failures: dict[str, str]) -> Exhibition:
 def _judged_column(column: Column, kind: str, view: View, truth: Path, failures: dict[str, str]) -> Column:
     if column.report is not None:
         return column
-    report, failed = evaluate_predictions(
+    found = judge_predictions(
         [column.store],
         truth,
         Runtime(workers=view.workers),
         list=view.list,
         thresholds=[view.threshold] if view.threshold is not None and kind == "maps" else None,
+        interval=view.interval,
     )
-    failures.update(failed)
-    return replace(column, report=replace(report, sources=(column.name,)))
+    failures.update(found.failures)
+    return replace(column, report=replace(found.report, sources=(column.name,)), tallies=found.tallies)
 
 
 def _large_overlay(show: Exhibition, ids: Sequence[str], failures: dict[str, str]) -> tuple[Image.Image, int]:

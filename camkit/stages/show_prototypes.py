@@ -15,12 +15,14 @@ from camkit.data.images import ImageSet, read_image
 from camkit.data.reading import examples
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.pipeline.load import load_ahead
+from camkit.pipeline.output import check_inputs_stay
 from camkit.pipeline.upstream import photos_of
 from camkit.stages.exhibition import find_class
 from camkit.stages.prototypes import open_prototypes
 from camkit.store.prototypes import SIDES, Centres, ClassPrototypes, PrototypeStore
+from camkit.view.picture import check_picture, encoded, save_picture
 from camkit.view.prototypes import Box, PrototypeRow, Side, class_size, draw_class, patch, stack
-from camkit.view.sheet import LONGEST_SIDE, check_picture_name, check_picture_size, encoded, save_picture
+from camkit.view.sheet import LONGEST_SIDE, check_picture_size
 
 log = logging.getLogger("camkit")
 
@@ -48,8 +50,9 @@ def show_prototypes(
     tile     side of a patch in pixels; None: the largest that fits, up to 72
     """
     page = out.suffix.lower() in (".html", ".htm")
+    check_inputs_stay(out, [prototypes], "choose another name")
     if not page:
-        check_picture_name(out)
+        check_picture(out)
     with open_prototypes(prototypes) as (store, _):
         wanted = _wanted(store, classes)
         photos = photos_of(store, images, store.name)

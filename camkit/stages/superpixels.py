@@ -98,6 +98,7 @@ def superpixels(
     """
     selection = select(inputs, (), need_labels=False)
     view = ViewSize.parse(resize)
+    read = [*inputs.files, merge.network.ckpt if merge else None]
     finish = Finish(_found_in) if merge is None else merging_finish(merge, runtime)
     header = Header(
         kind="superpixels",
@@ -109,7 +110,7 @@ def superpixels(
         segmented_photos, selection=selection, view=view, method=method, workers=runtime.workers,
         keep_photo=finish.keep_photo,
     )  # fmt: skip
-    with open_output(output, header, selection.ids, selection.shard) as sink:
+    with open_output(output, header, selection.ids, selection.shard, inputs=read) as sink:
         return write_activations(
             sink,
             selection.own_ids,

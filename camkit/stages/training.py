@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,18 @@ from typing import TYPE_CHECKING, Any
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.images import find_images
 from camkit.data.labels import classes_of_labels
-from camkit.data.reading import examples
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
-from camkit.pipeline.output import Runtime, Summary
+from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
 from camkit.pipeline.photos import ViewSize
-from camkit.pipeline.select import Inputs, Selection, is_hdf5
+from camkit.pipeline.select import Inputs, Selection, is_hdf5, wants_predicted
 from camkit.settings.recipe import Recipe, check_recipe, preset
 from camkit.stages.judge import judge
 from camkit.store.provenance import sha256_file, stage
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from camkit.models.classifier import Network
-    from camkit.training.classify import Item
+    from camkit.models.affinity import PairNetwork
+    from camkit.models.classifier import ClassifierNetwork
     from camkit.training.folder import History, TrainingFolder
     from camkit.training.loop import Job
     from camkit.training.ranks import Ranks
@@ -101,6 +98,8 @@ def recipe_of(name: str | None, start: Start, changes: Mapping[str, Any]) -> Rec
 
 def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     """The user's, those of a `classes.txt` in the root, VOC's 20 for a VOC root with some of them, else the labels'."""
+    if wants_predicted(inputs):
+        raise UsageError("--labels predicted: training learns from labels that are given, not from predicted ones")
     if inputs.classes is not None:
         return read_classes(inputs.classes)
     beside = inputs.images / "classes.txt"
@@ -118,6 +117,17 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     return names
 
 
+def _check_place(folder: TrainingFolder, inputs: Iterable[Path | str | None]) -> None:
+    """UsageError if the training would replace what it learns from, or a picture that camkit did not draw."""
+    from camkit.view.picture import check_replaceable
+
+    inputs = [*inputs]
+    for made, result in folder.results.items():
+        check_inputs_stay(result, inputs)
+        if made.suffix == ".png":
+            check_replaceable(result)
+
+
 def _check_init(start: Start, folder: TrainingFolder) -> None:
     """UsageError if the training would remove or replace what it starts from."""
     if start.init is None or not start.init.exists():
@@ -129,23 +139,9 @@ def _check_init(start: Start, folder: TrainingFolder) -> None:
             raise UsageError(f"--init {start.init} would be replaced by what becomes of it: choose another --out")
 
 
-def check_labels(items: Sequence[Item], classes: Sequence[str]) -> None:
-    seen = {c for item in items for c in item.present}
-    if not seen:
-        raise LabelError(f"none of the {len(items)} training photos has any of the classes {examples(classes)}")
-    absent = [name for c, name in enumerate(classes) if c not in seen]
-    if absent:
-        told = f"{examples(absent)} ({len(absent)} of {len(classes)} classes)"
-        log.warning("no training photo has %s: nothing can be learned about that", told)
-    if len(items) == 1:
-        log.warning("a single training photo: the network will know it by heart, and nothing else")
-
-
-def resting_stem(recipe: Recipe, trunk: nn.Module, within: str = "") -> list[str]:
-    """The names of the trunk's first modules if the recipe lets them rest; within: what stands before them."""
-    from camkit.models.zoo import stem_of
-
-    return [within + name for name in stem_of(trunk)] if STEM in recipe.freeze else []
+def resting_stem(recipe: Recipe, network: ClassifierNetwork | PairNetwork) -> list[str]:
+    """The names of its first modules if the recipe lets them rest."""
+    return list(network.stem_names) if STEM in recipe.freeze else []
 
 
 def named_to_rest(recipe: Recipe) -> tuple[str, ...]:
@@ -162,14 +158,19 @@ def carry_out(
     runtime: Runtime,
     *,
     photos: int,
+    inputs: Iterable[Path | str | None],
 ) -> Trained:
-    """Train to the end, unless that was done before; continue where this very run was interrupted."""
+    """Train to the end, unless that was done before; continue where this very run was interrupted.
+
+    inputs  all files that are learned from: none is replaced
+    """
     from camkit.training.folder import TrainingFolder
     from camkit.training.loop import State, train
     from camkit.training.ranks import ranks_of_environment
 
     folder = TrainingFolder(place.out)
     _check_init(place.start, folder)
+    _check_place(folder, inputs)
     if folder.is_finished(run, overwrite=place.overwrite):
         folder.remove_leftovers(run)
         return Trained(Summary(photos, already=photos), [], None)
@@ -227,7 +228,7 @@ def provenance_of(
     return stage(command, parameters, checkpoint=checkpoint, selection=selection, parents=parents)
 
 
-def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Network, str, bool]:
+def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[ClassifierNetwork, str, bool]:
     """The network to start from, its architecture, and whether its classifier has been trained before."""
     import torch
 
@@ -246,18 +247,16 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Ne
 
 def starting_network(
     start: Start, classes: tuple[str, ...], recipe: Recipe, device: Device
-) -> tuple[Network, str, bool]:
+) -> tuple[ClassifierNetwork, str, bool]:
     """As above, on its device."""
     import torch
-
-    from camkit.models.classifier import trains_channels_last
 
     network, arch, kept = load_or_build(start, classes, recipe.seed)
     if start.init is not None:
         log.info("starting from %s: %s, its classifier %s", start.init, arch, "too" if kept else "made anew")
     network.pooling = recipe.pooling
     network.to(device.torch_device)
-    if trains_channels_last(network):
+    if network.trains_channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
     return network, arch, kept
 

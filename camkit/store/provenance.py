@@ -187,6 +187,15 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def tag_sources(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Where the stages that asked which classes an image has had that from, first to last."""
+    for parent in provenance.get("parents") or ():
+        yield from tag_sources(parent)
+    source = (provenance.get("selection") or {}).get("labels")
+    if isinstance(source, str):
+        yield source
+
+
 def sha256_file(path: str | Path) -> str:
     try:
         with Path(path).open("rb") as stream:

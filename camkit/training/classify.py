@@ -16,7 +16,7 @@ from camkit.data.images import read_image
 from camkit.errors import CamkitError, ImageError
 from camkit.methods.response import network_input
 from camkit.methods.split import Box
-from camkit.models.classifier import Colour, Network
+from camkit.models.classifier import ClassifierNetwork, Colour
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Augmentation
@@ -116,7 +116,7 @@ def stack_photos(
 
 def losses(network: nn.Module, batch: Batch, epochs_done: float) -> dict[str, Tensor]:
     """Binary cross entropy of every class, averaged over classes and photos."""
-    assert isinstance(network, Network)
+    assert isinstance(network, ClassifierNetwork)
     return {"classification": classification_loss(network.logits(network_input(batch.images, network)), batch)}
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from camkit.view.whole import whole_file
+from camkit.view.picture import save_picture
 
 OVERSAMPLING = 4
 
@@ -103,11 +102,8 @@ class Canvas:
 
     def save(self, path: Path, what: str) -> None:
         """Write the PNG `path`; `what` names it in errors."""
-        encoded = BytesIO()
         small = self._picture.resize(self._size, Image.Resampling.LANCZOS)
-        small.save(encoded, format="PNG", optimize=True)
-        with whole_file(path, what) as write:
-            write(encoded.getvalue())
+        save_picture(small, path, what, optimize=True)
 
     def _grid(self, chart: Chart, place: _Place) -> None:
         frame = place.frame

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from camkit.errors import UsageError
 from camkit.view.chart import BLUE, GREEN, VERMILION, Axis, Canvas, Chart, Frame, Line, percent
+from camkit.view.picture import check_png
 
 if TYPE_CHECKING:
     from camkit.evaluate.report import CurvePoint
@@ -24,6 +25,7 @@ LINES = (
 
 def draw_curve(points: Sequence[CurvePoint], path: Path, *, title: str = "") -> None:
     """Write the PNG `path`: figures in percent over the threshold, the threshold with the best mIoU marked."""
+    check_png(path, "--curve")
     measured = [point for point in points if point.miou is not None]
     if len(measured) < 2:
         raise UsageError("a curve needs at least two thresholds; leave out the fixed threshold to sweep")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from camkit.errors import UsageError
 from camkit.view.colours import INK, MUTED, PAPER
 from camkit.view.text import shortened, write
-from camkit.view.whole import whole_file
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 LONGEST_SIDE = 16_000  # a WebP can have 16,383 px
 WAY_OUT = "show fewer (--limit), smaller (--tile), or make a page (--html FILE)"
 
@@ -94,25 +90,6 @@ def side_by_side(tiles: Sequence[Image.Image]) -> Image.Image:
     return picture
 
 
-def check_picture_name(path: Path) -> None:
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {path}: pictures end in .png, .jpg or .webp; a page is written with --html FILE")
-
-
 def check_picture_size(height: int, width: int, longest: int = LONGEST_SIDE, way_out: str = WAY_OUT) -> None:
     if max(height, width) > longest:
         raise UsageError(f"the picture would be {width:,} x {height:,} px; the limit is {longest:,}\n{way_out}")
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """As the suffix says; the file appears whole or not at all."""
-    data = encoded(picture, FORMATS[path.suffix.lower()], quality=92)
-    with whole_file(path, "the picture") as write_bytes:
-        write_bytes(data)
-
-
-def encoded(picture: Image.Image, format: str, *, quality: int) -> bytes:
-    """The bytes of the picture's file; a PNG has no quality."""
-    stream = BytesIO()
-    picture.save(stream, format, **({} if format == "PNG" else {"quality": quality}))
-    return stream.getvalue()

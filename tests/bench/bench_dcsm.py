@@ -31,7 +31,6 @@ from camkit.models.checkpoint import PACKAGED, load_classifier, save_classifier
 from camkit.models.classifier import LoadedClassifier
 from camkit.models.zoo import build
 from camkit.pipeline.device import keep_freed_memory
-from camkit.stages.dcsm import DEFAULT_LAYERS
 from tests.methods.test_response import as_batch, photo
 from tests.reference import dcsm as reference
 
@@ -42,7 +41,7 @@ NOBODY = 1.1  # a threshold that no score is above: three candidates, and the cl
 
 def ordinary(loaded: LoadedClassifier, image: Tensor, rivals: list[int], size: tuple[int, int]) -> np.ndarray:
     """[*size]: the map of the first of the candidates."""
-    network, layers = loaded.network, DEFAULT_LAYERS[loaded.arch]
+    network, layers = loaded.network, loaded.network.gradient_layers
     kept: dict[str, Tensor] = {}
     for module in network.modules():
         if isinstance(module, nn.ReLU):
@@ -73,7 +72,7 @@ def slow(loaded: LoadedClassifier, ckpt: Path, pixels: np.ndarray, size: tuple[i
     bias = state.get("head.bias", torch.zeros(loaded.num_classes).double())
     maps, _ = reference.dcsm(
         pixels, [PRESENT], {"vgg16": reference.vgg16, "toy": reference.toy}[loaded.arch], state,
-        (state["head.weight"], bias), DEFAULT_LAYERS[loaded.arch], size, mean=loaded.mean, std=loaded.std,
+        (state["head.weight"], bias), loaded.network.gradient_layers, size, mean=loaded.mean, std=loaded.std,
         scales=SCALES, threshold=NOBODY,
     )  # fmt: skip
     return maps[0]
@@ -88,7 +87,7 @@ def measure(how: str, ckpt: Path, side: int) -> dict[str, Any]:
     loaded = load_classifier(ckpt)
     pixels = photo(side * 3 // 4, side, 1)
     image, size = as_batch(pixels), (-(-(side * 3 // 4) // 4), -(-side // 4))
-    saliency = Saliency(DEFAULT_LAYERS[loaded.arch], candidate_threshold=NOBODY)
+    saliency = Saliency(loaded.network.gradient_layers, candidate_threshold=NOBODY)
     before = peak()
     with torch.no_grad():
         scores = loaded.network.logits(network_input(image, loaded.network))[0].tolist()

@@ -93,3 +93,39 @@ def test_a_pipe_may_be_named_at_both_ends(cams: Path, tmp_path: Path) -> None:
     masks = camkit("mask", "-", "--out", "-", cwd=tmp_path, input=cams.read_bytes())
     assert masks.returncode == 0, said(masks)
     assert b"masks of 12 images" in camkit("info", "-", cwd=tmp_path, input=masks.stdout).stdout
+
+
+def test_two_methods_are_compared(cams: Path, world: World, tmp_path: Path) -> None:
+    options = ("--ckpt", world.ckpt, "--images", world.root, "--labels", "predicted", "--out", "other.h5")
+    made = camkit(*CAM, *options, cwd=tmp_path)
+    assert "the classes are those the classifier predicts" in said(made)
+    compared = ("evaluate", cams, "other.h5", "--gt", world.root, "--compare")
+    result = camkit(*compared, "--json", cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    found = json.loads(result.stdout)
+    assert found["names"] == ["cams", "other"]
+    given, predicted = found["reports"]
+    assert given["tags"].startswith("given (VOC XML")
+    assert predicted["tags"] == "predicted by the classifier"
+    assert found["differences"][0]["miou"] == pytest.approx(predicted["miou"] - given["miou"])
+    table = camkit(*compared, cwd=tmp_path).stdout.decode()
+    assert "other: classes of each image: predicted by the classifier" in table
+    check_error(camkit(*compared, "--csv", cwd=tmp_path), 2, "--csv", "not with --compare")
+    check_error(camkit("evaluate", cams, "--gt", world.root, "--compare", cwd=tmp_path), 2, "two stores or more")
+
+
+def test_a_report_says_where_tags_came_from_and_how_sure_it_is(cams: Path, world: World, tmp_path: Path) -> None:
+    assert camkit("mask", cams, "--png", "pngs", cwd=tmp_path).returncode == 0
+    for source in (cams, "pngs"):
+        result = camkit("evaluate", source, "--gt", world.root, "--ci", cwd=tmp_path)
+        assert b"classes of each image: given (VOC XML" in result.stdout
+        assert b"95 % interval" in result.stdout
+    page = camkit("show", cams, "--gt", world.root, "--html", "page.html", "--ci", cwd=tmp_path)
+    assert page.returncode == 0, said(page)
+    assert "classes of each image given" in (tmp_path / "page.html").read_text()
+    check_error(camkit("show", cams, "--ci", cwd=tmp_path), 2, "--ci", "--html")
+
+
+def test_training_does_not_learn_from_predicted_labels(world: World, tmp_path: Path) -> None:
+    options = ("--images", world.root, "--labels", "predicted", "--arch", "toy", "--out", "x.safetensors")
+    check_error(camkit("classify-train", *options, cwd=tmp_path), 2, "--labels predicted")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camkit.evaluate.resize import upsample
 from camkit.methods.superpixels import average
 from camkit.store.reader import open_store
+from camkit.upsample import upsample
 from tests.cli.test_bad_input import check_error
 from tests.reference.icd_seeds import seeds_slowly
 from tests.support.icd import tiny_icd

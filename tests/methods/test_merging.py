@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from camkit.errors import ImageError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods import merging as module
 from camkit.methods.merging import Merging, Pairs, adjacent_pairs, merge, region_features
 from camkit.methods.superpixels import Felzenszwalb, renumber, segment
+from camkit.upsample import upsample
 from tests.reference.merging import mean_features, merge_slowly, neighbours
 
 PAIRS: tuple[Pairs, ...] = ("adjacent", "all")

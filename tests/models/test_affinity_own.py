@@ -216,7 +216,7 @@ def test_who_holds_what(tmp_path: Path) -> None:
 @EACH
 def test_the_stem_is_what_comes_first(arch: str, kind: AffinityKind) -> None:
     network = started(arch, kind)
-    stem = zoo.stem_of(network.trunk)
+    stem = network.trunk.stem_names
     children = [name for name, _ in network.trunk.named_children() if name not in ("relu", "maxpool")]
     assert list(stem) == children[: len(stem)]
     expected = {"resnet38": ("conv1a", "b2", "b2_1", "b2_2"), "toy": ("stem", "stem_norm")}

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from camkit import Activation, open_store
 from camkit.data.images import read_image
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.walk.confident import PUBLISHED, confident_labels
 from camkit.types import AffinityKind, no_classes
+from camkit.upsample import upsample
 from tests.support.affinity import KINDS, NAMES, maps_of, mask_of, masks_store, refused, train, written
 from tests.support.world import World, draw_world
 

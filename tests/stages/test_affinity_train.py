@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from camkit import Output, Runtime, open_store, refine_walk
 from camkit.errors import UsageError
 from camkit.models.affinity import load_affinity
-from camkit.models.zoo import stem_of
 from camkit.stages.info import describe_file, lines_of
 from camkit.stages.training import Start
 from camkit.types import AffinityKind
@@ -26,7 +25,7 @@ from tests.support.world import World, draw_world
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing them takes longer than these trainings."""
-    monkeypatch.setattr("camkit.stages.affinity_train._draw", lambda rows, path, *, title: None)
+    monkeypatch.setattr("camkit.stages.affinities._draw", lambda rows, path, *, title: None)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def test_of_affinitynet_all_but_the_stem_and_norms_learns(cams: Path, tmp_path: 
     start = classifier(tmp_path / "start.safetensors", arch, width)
     train("affinitynet", cams, tmp_path / "x.safetensors", Start(init=start), {"epochs": 2})
     changed, same = parts_that_changed(start, tmp_path / "x.safetensors")
-    stem = stem_of(load_affinity(tmp_path / "x.safetensors", "affinitynet").network.trunk)
+    stem = load_affinity(tmp_path / "x.safetensors", "affinitynet").network.trunk.stem_names
     rests = {key for key in changed | same if key.split(".")[0] in stem} | norms_of(start)
     assert same == rests
     assert changed

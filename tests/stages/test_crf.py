@@ -13,7 +13,7 @@ from PIL import Image
 from camkit import Activation, Header, Output, Runtime, Writer, open_store
 from camkit.errors import InputError, UsageError
 from camkit.methods.crf import CrfParameters, dense_crf, unary_of_labels, unary_of_probs, with_background
-from camkit.stages.crf import classes_of_mask, crf
+from camkit.stages.crf import crf
 from camkit.types import no_classes
 
 SIZE = (20, 30)
@@ -84,7 +84,7 @@ def test_maps_become_probs_that_follow_the_photo(maps: Path, tmp_path: Path) -> 
 
 
 def test_what_is_stored_is_the_method_on_upsampled_maps(maps: Path, tmp_path: Path) -> None:
-    from camkit.evaluate.resize import upsample
+    from camkit.upsample import upsample
 
     crf(maps, Output(tmp_path / "out.h5", dtype="float32"), changes={"alpha": 2.0, "iterations": 3})
     unary = unary_of_probs(with_background(upsample(read(maps)["b"].values, SIZE), 2.0))
@@ -118,7 +118,7 @@ def test_masks_of_masks_with_undecided_pixels(photos: Path, tmp_path: Path) -> N
 
 
 def test_hard_energies_of_maps(maps: Path, tmp_path: Path) -> None:
-    from camkit.evaluate.resize import upsample
+    from camkit.upsample import upsample
 
     changes = {"background": 0.4, "confidence": 0.6, "share": "all"}
     crf(maps, Output(tmp_path / "out.h5", dtype="float32"), preset="irn", changes=changes)
@@ -132,8 +132,8 @@ def test_hard_energies_of_maps(maps: Path, tmp_path: Path) -> None:
 def test_signed_scores_go_in_as_seeds_or_by_what_is_above_zero(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from camkit.evaluate.resize import upsample
     from camkit.methods.icd_seeds import seeds_of_scores
+    from camkit.upsample import upsample
 
     scores = 3 * np.concatenate([blob(), 0.5 * blob()[:, ::-1]]) - 1
     records = {"a": (scores[:1], [1]), "b": (scores, [0, 2]), "grün/ç": (scores[:0], [])}
@@ -249,9 +249,3 @@ def test_a_library_that_is_missing_is_told(maps: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(__import__("sys").modules, "pydensecrf", None)
     with pytest.raises(UsageError, match=r"pip install 'camkit\[pydensecrf\]'"):
         crf(maps, Output(tmp_path / "out.h5"), engine="pydensecrf")
-
-
-@pytest.mark.parametrize(("num_classes", "dtype", "undecided"), [(3, np.uint8, 255), (300, np.uint16, 65_535)])
-def test_classes_of_a_mask(num_classes: int, dtype: type, undecided: int) -> None:
-    mask = np.array([[0, undecided, 3], [num_classes, 1, 0]], dtype)
-    assert classes_of_mask(mask, num_classes).tolist() == sorted({0, 2, num_classes - 1})

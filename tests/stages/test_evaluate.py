@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camkit import Activation, Header, Output, Writer, evaluate_predictions, mask
+from camkit import Activation, Header, Output, Runtime, Writer, evaluate_predictions, mask
 from camkit.data.masks import write_mask
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
+from camkit.evaluate.bootstrap import mean_iou
+from camkit.pipeline.mask_folder import MEMO
+from camkit.stages.evaluate import compare_predictions
+from camkit.stages.measuring import judge_predictions
 from camkit.types import no_classes
+from camkit.upsample import upsample
 from tests.reference import sweep as reference
 from tests.reference.average_precision import average_precision
 
@@ -68,7 +73,7 @@ def truths(tmp_path: Path) -> dict[str, np.ndarray]:
     return {id: truth.astype(np.uint8) for id, truth in drawn.items()}
 
 
-def mean_iou(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
+def slow_mean_iou(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
     matrix, _, _ = reference.confusion(predictions, truths, len(CLASSES))
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - np.diag(matrix)
     return float(np.mean([matrix[c, c] / union[c] for c in range(len(union)) if union[c]]))
@@ -85,7 +90,7 @@ def test_maps_at_every_threshold_equal_a_mask_per_threshold(truths: dict[str, np
             reference.threshold_mask(upsample(values, SIZES[id]), classes, point.threshold, SIZES[id])
             for id, (values, classes) in made.items()
         ]
-        slow.append(mean_iou(predictions, list(truths.values())))
+        slow.append(slow_mean_iou(predictions, list(truths.values())))
     assert [point.miou for point in report.curve] == slow
     assert report.miou == max(slow)
     fixed, _ = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", thresholds=[report.threshold or 0])
@@ -103,7 +108,7 @@ def test_signed_scores_are_judged_as_seeds(truths: dict[str, np.ndarray], tmp_pa
             reference.seed_mask(upsample(values, SIZES[id]), classes, row.margin, SIZES[id])
             for id, (values, classes) in made.items()
         ]
-        assert row.miou == mean_iou(seeds, list(truths.values()))
+        assert row.miou == slow_mean_iou(seeds, list(truths.values()))
     assert report.miou == report.seeds[0].miou
     for number, row in enumerate(report.classes[1:]):
         scores, positive = [], []
@@ -134,10 +139,10 @@ def test_probabilities_and_masks(truths: dict[str, np.ndarray], tmp_path: Path) 
     made = write_store(tmp_path / "probs.h5", "probs", probs)
     report, _ = evaluate_predictions([tmp_path / "probs.h5"], tmp_path / "truth")
     predictions = [np.concatenate([[0], classes + 1])[values.argmax(axis=0)] for values, classes in made.values()]
-    assert report.miou == mean_iou(predictions, list(truths.values()))
+    assert report.miou == slow_mean_iou(predictions, list(truths.values()))
     made = write_store(tmp_path / "masks.h5", "masks", masks)
     report, _ = evaluate_predictions([tmp_path / "masks.h5"], tmp_path / "truth")
-    assert report.miou == mean_iou([values for values, _ in made.values()], list(truths.values()))
+    assert report.miou == slow_mean_iou([values for values, _ in made.values()], list(truths.values()))
     assert 0.1 < report.undecided < 0.3
 
 
@@ -180,3 +185,56 @@ def test_what_cannot_be_judged(truths: dict[str, np.ndarray], tmp_path: Path) ->
         evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", classes="voc")
     with pytest.raises(UsageError, match="ascending"):
         evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", thresholds=[0.5, 0.2])
+
+
+@pytest.mark.parametrize(("kind", "make"), [("maps", maps), ("signed", signed), ("probs", probs), ("masks", masks)])
+def test_photo_by_photo_the_counts_are_those_of_the_whole(
+    kind: str, make: Make, truths: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    write_store(tmp_path / "s.h5", kind, make)
+    judged = judge_predictions([tmp_path / "s.h5"], tmp_path / "truth", Runtime(), interval=True)
+    assert judged.tallies is not None
+    assert set(judged.tallies.ids) == set(SIZES)
+    assert float(mean_iou(judged.tallies.counts.sum(axis=0))) == pytest.approx(judged.report.miou, abs=1e-12)
+    assert judged.report.interval is not None
+    assert judged.report.interval.low <= judged.report.interval.high
+
+
+def test_means_over_chosen_classes_choose_the_threshold_too(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    write_store(tmp_path / "maps.h5", "maps", maps)
+    everything, _ = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth")
+    report, _ = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", mean_over=["cat", "Bee"])
+    assert report.mean_over == ("background", "bee", "cat")
+    rows = {row.name: row.iou for row in report.classes}
+    assert report.miou == pytest.approx(np.mean([rows[name] for name in report.mean_over]))
+    means = []
+    for point in everything.curve:
+        at, _ = evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", thresholds=[point.threshold])
+        ious = {row.name: row.iou for row in at.classes}
+        means.append(np.mean([ious[name] for name in report.mean_over]))
+    assert report.miou == pytest.approx(max(means))
+    for names, told in ((["zebra"], "not among the classes"), (["background"], "name at least one class")):
+        with pytest.raises(UsageError, match=told):
+            evaluate_predictions([tmp_path / "maps.h5"], tmp_path / "truth", mean_over=names)
+
+
+def test_methods_are_compared_on_the_photos_they_share(truths: dict[str, np.ndarray], tmp_path: Path) -> None:
+    write_store(tmp_path / "a.h5", "maps", maps)
+    write_store(tmp_path / "b.h5", "probs", probs)
+    (tmp_path / "few").mkdir()
+    for id in list(SIZES)[:3]:
+        path = tmp_path / "few" / f"{id}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_mask(path, truths[id])
+    (tmp_path / "few" / MEMO).write_text(json.dumps({"classes": CLASSES}))
+    comparison, failures = compare_predictions([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "truth")
+    assert not failures
+    first, second = comparison.reports
+    assert comparison.names == ("a", "b")
+    (difference,) = comparison.differences
+    assert difference.miou == pytest.approx(second.miou - first.miou)  # type: ignore[operator]
+    assert json.loads(comparison.to_json())["differences"][0]["interval"]["low"] <= difference.miou
+    stores = [tmp_path / "few", tmp_path / "a.h5"]
+    fewer, _ = compare_predictions(stores, tmp_path / "truth")
+    assert [report.images for report in fewer.reports] == [3, 3]
+    assert fewer.reports[0].miou == 1

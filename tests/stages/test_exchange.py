@@ -16,8 +16,8 @@ from PIL import Image
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.data.masks import read_mask, write_mask
 from camkit.errors import InputError, LabelError, UsageError
-from camkit.stages.exchange import Foreign, import_files
 from camkit.stages.export import TAKES, export_store
+from camkit.stages.import_ import Foreign, import_files
 from camkit.types import Size, no_classes
 from tests.data.exchange.programs import random_maps, random_probs, write_irn_cam, write_psa_cam
 

@@ -15,13 +15,13 @@ from PIL import Image
 from camkit import Inputs, Network, Output, Runtime, open_store
 from camkit.data.images import read_image
 from camkit.errors import InputError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.merging import Merging
 from camkit.methods.superpixels import Felzenszwalb, segment
 from camkit.models.checkpoint import load_classifier
 from camkit.pipeline.load import Failure
 from camkit.stages.superpixels import MergeBy, in_processes, merge_by, segment_photo, superpixels
 from camkit.types import Record
+from camkit.upsample import upsample
 from tests.reference.merging import mean_features, merge_slowly
 from tests.support.steps import die_at_5, fail_at_5, identify, photo, photos
 from tests.support.world import World
@@ -190,7 +190,8 @@ def test_options_of_merging_need_each_other(world: World, tmp_path: Path) -> Non
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, camkit.stages.superpixels, camkit.stages.refine, camkit.cli.superpixels, camkit.cli.refine;"
+        "import sys, camkit.stages.superpixels, camkit.stages.refine_superpixel;"
+        "import camkit.cli.superpixels, camkit.cli.refine;"
         "sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,7 +19,7 @@ from camkit.errors import ImageError
 from camkit.methods.icd import bottom_up_scores, top_down_scores
 from camkit.methods.response import network_input
 from camkit.models import zoo
-from camkit.models.classifier import Network
+from camkit.models.classifier import ClassifierNetwork
 from camkit.models.icd import IcdNetwork, IcdPlan
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
@@ -203,11 +203,11 @@ def test_filling_up_teaches_nothing() -> None:
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-5)
 
 
-class Colours(Network):
+class Colours(ClassifierNetwork):
     """Features are colours, mixed; the linear layer knows one part of the foreground."""
 
     published = ()
-    output_stride = 1
+    native_stride = output_stride = 1
 
     def __init__(self) -> None:
         super().__init__()

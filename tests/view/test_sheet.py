@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from camkit.errors import OutputError, UsageError
+from camkit.view.picture import check_picture, save_picture
 from camkit.view.sheet import (
     CAPTION,
     GAP,
@@ -17,10 +18,8 @@ from camkit.view.sheet import (
     MARGIN,
     Heading,
     Row,
-    check_picture_name,
     check_picture_size,
     draw_sheet,
-    save_picture,
     sheet_size,
     side_by_side,
 )
@@ -78,7 +77,7 @@ def test_large_tiles_side_by_side() -> None:
     ("name", "format"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG"), ("a.webp", "WEBP")]
 )
 def test_the_suffix_says_the_format(name: str, format: str, tmp_path: Path) -> None:
-    check_picture_name(tmp_path / name)
+    check_picture(tmp_path / name)
     for _ in range(2):  # a picture that is there is replaced
         save_picture(tile(RED), tmp_path / name)
     with Image.open(tmp_path / name) as picture:
@@ -90,7 +89,7 @@ def test_the_suffix_says_the_format(name: str, format: str, tmp_path: Path) -> N
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     for name in ("sheet", "sheet.h5", "sheet.gif", ".png"):
         with pytest.raises(UsageError, match="--html"):
-            check_picture_name(tmp_path / name)
+            check_picture(tmp_path / name)
     with pytest.raises(OutputError, match=r"missing/a\.png"):
         save_picture(tile(RED), tmp_path / "missing" / "a.png")
     check_picture_size(LONGEST_SIDE, LONGEST_SIDE)

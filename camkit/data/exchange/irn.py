@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,8 @@ from camkit.data.exchange.planes import Planes, has_keys, keyed_planes, load_dic
 from camkit.data.exchange.source import Ask, Source, files_of, names_for
 from camkit.data.exchange.writing import save_object
 from camkit.errors import ImageError
-from camkit.types import Activation, Size
+from camkit.types import Activation
+from camkit.upsample import upsample
 
 STRIDE = 4
 
@@ -33,13 +33,13 @@ def _planes(path: Path, array: str | None) -> Planes:
     return keyed_planes(content, array, path)
 
 
-def write_irn(file: IO[bytes], activation: Activation, *, resize: Callable[[np.ndarray, Size], np.ndarray]) -> None:
-    """Maps of any size; `resize` brings maps [C, h, w] to another."""
+def write_irn(file: IO[bytes], activation: Activation) -> None:
+    """Maps of any size."""
     height, width = activation.size
     content = {
         "keys": _Tensor(activation.classes.astype(np.int64)),
-        "cam": _Tensor(resize(activation.values, (-(-height // STRIDE), -(-width // STRIDE)))),
-        "high_res": resize(activation.values, activation.size),
+        "cam": _Tensor(upsample(activation.values, (-(-height // STRIDE), -(-width // STRIDE)))),
+        "high_res": upsample(activation.values, activation.size),
     }
     save_object(file, content)
 

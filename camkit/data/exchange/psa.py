@@ -12,6 +12,7 @@ from camkit.data.exchange.source import Ask, Source, files_of, names_for
 from camkit.data.exchange.writing import save_object
 from camkit.errors import ImageError
 from camkit.types import Activation
+from camkit.upsample import upsample
 
 
 def read_psa(path: Path, ask: Ask) -> Source:
@@ -28,7 +29,7 @@ def _planes(path: Path, classes: ClassIndex) -> Planes:
 
 
 def write_psa(file: IO[bytes], activation: Activation, *, kind: str) -> None:
-    """Maps or probabilities as large as the photo."""
+    """Maps or probabilities of any size: they become as large as the photo."""
     classes = activation.classes.tolist()
     keys = [0, *(index + 1 for index in classes)] if kind == "probs" else classes
-    save_object(file, dict(zip(keys, activation.values, strict=True)))
+    save_object(file, dict(zip(keys, upsample(activation.values, activation.size), strict=True)))

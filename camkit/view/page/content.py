@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from camkit.evaluate.comparison import Difference
 from camkit.evaluate.report import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One column of pictures. `about` says in a line how it was made; no report where there is no ground truth."""
+    """One column of pictures. `about` says in a line how it was made; no report where there is no ground truth.
+
+    difference  to the first method, where that was asked for
+    """
 
     name: str
     report: Report | None
     seconds: float | None = None
     about: str = ""
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,15 @@ def bar(fraction: float | None, number: int) -> str:
 
 
 def figure_cells(
-    values: Sequence[float | None], *, lowest: bool = False, numbers: Sequence[int] | None = None
-) -> list[str]:
-    """Table cells in percent, the best of them bold; with bars in the colours `numbers`, if given."""
+    values: Sequence[float | None], *, lowest: bool = False, numbers: Sequence[int] | None = None,
+    below: Sequence[str] = (),
+) -> list[str]:  # fmt: skip
+    """Table cells in percent, the best of them bold; with bars in the colours `numbers`, and texts below, if given."""
     cells = []
     for place, won in enumerate(best(values, lowest=lowest)):
         beside = bar(values[place], numbers[place]) if numbers else ""
-        cells.append(cell(percent(values[place]), values[place], strong=won, beside=beside))
+        note = f"<small>{text(below[place])}</small>" if below and below[place] else ""
+        cells.append(cell(percent(values[place]), values[place], strong=won, beside=beside, below=note))
     return cells
 
 

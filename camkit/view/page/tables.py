@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from camkit.evaluate.render import summary_lines
+from camkit.evaluate.comparison import Difference
+from camkit.evaluate.render import interval_words, summary_lines
 from camkit.evaluate.report import GroupRow, Report
 from camkit.view.page.content import Method
 from camkit.view.page.markup import NOTHING, cell, figure_cells, head, percent, swatch, table, text
@@ -13,7 +14,12 @@ Measured = Sequence[tuple[int, Method, Report]]
 """The methods with a report, and their number among all, which is their colour."""
 
 FIGURES: tuple[tuple[str, str, bool, Callable[[Report], float | None]], ...] = (
-    ("mIoU", "mean over classes of intersection over union", False, lambda report: report.miou),
+    (
+        "mIoU",
+        "mean over classes of intersection over union; below it, what 95 % of bootstrap draws give",
+        False,
+        lambda report: report.miou,
+    ),
     ("precision", "mean over classes", False, lambda report: report.precision),
     ("recall", "mean over classes", False, lambda report: report.recall),
     ("FP", "false positives, share of the union, mean over foreground", True, lambda report: report.fp_rate),
@@ -134,11 +140,19 @@ def _figures(known: Measured, column: int) -> list[str]:
     values = [figure(report) for _, _, report in known]
     if all(value is None for value in values):
         return []
-    return figure_cells(values, lowest=lowest, numbers=[number for number, _, _ in known] if column == 0 else None)
+    if column:
+        return figure_cells(values, lowest=lowest)
+    sure = ["" if report.interval is None else interval_words(report.interval) for _, _, report in known]
+    return figure_cells(values, numbers=[number for number, _, _ in known], below=sure)
 
 
 def _extras(methods: Sequence[Method]) -> Iterator[tuple[str, str, list[str]]]:
     """Columns that are no shares: name, explanation, a cell per method ("" where there is nothing to say)."""
+    yield (
+        f"less {methods[0].name}" if methods else "",
+        "mIoU less that of the first method, and what 95 % of bootstrap draws of the images give, the same for both",
+        [_difference(method.difference) for method in methods],
+    )
     yield "threshold", "", [_threshold(method.report) for method in methods]
     yield (
         "time",
@@ -153,6 +167,13 @@ def _extras(methods: Sequence[Method]) -> Iterator[tuple[str, str, list[str]]]:
             for method in methods
         ],
     )
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None or difference.miou is None:
+        return ""
+    below = "" if difference.interval is None else interval_words(difference.interval, signed=True)
+    return cell(f"{100 * difference.miou:+.1f}", difference.miou, below=f"<small>{text(below)}</small>")
 
 
 def _threshold(report: Report | None) -> str:
@@ -187,7 +208,9 @@ def _measured_on(report: Report) -> str:
     truth = f"ground truth {report.truth}" if report.truth else ""
     undecided = f"{percent(report.undecided)} % undecided" if report.undecided else ""
     ignored = f"{percent(report.ignored)} % of its pixels ignored"
-    return " · ".join(part for part in (images + split, truth, ignored, undecided) if part)
+    tags = f"classes of each image {report.tags}" if report.tags else ""
+    over = f"means over {', '.join(report.mean_over)}" if report.mean_over else ""
+    return " · ".join(part for part in (images + split, truth, tags, over, ignored, undecided) if part)
 
 
 def _fine_print(known: Measured) -> str:

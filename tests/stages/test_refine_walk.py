@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.errors import CheckpointError, InputError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.walk.settings import DEFAULTS, WalkSettings
-from camkit.stages.walk import probs_of_walk, refine_walk
+from camkit.stages.refine_walk import probs_of_walk, refine_walk
+from camkit.upsample import upsample
 from tests.models.tiny import fill
 from tests.reference import layouts
 

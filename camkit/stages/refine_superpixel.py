@@ -14,10 +14,9 @@ import numpy as np
 from camkit.data.reading import examples
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.seeds import LARGEST_UINT8_CLASSES
 from camkit.methods.superpixels import average, vote
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
 from camkit.pipeline.run import Step
 from camkit.pipeline.upstream import (
     Sources,
@@ -29,11 +28,12 @@ from camkit.pipeline.upstream import (
     stored_records,
 )
 from camkit.stages.maps import Grid
-from camkit.stages.mask import masks_of_batch
+from camkit.stages.mask_rules import masks_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, no_classes
+from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
@@ -70,7 +70,7 @@ def refine_superpixel(
     size         of averages: `full`, or a stride in pixels; None: 4
     """
     paths, superpixels = paths_of(sources), Path(superpixels)
-    _check_output(output, [*paths, superpixels])
+    check_inputs_stay(output.out, [*paths, superpixels])
     with open_input(paths) as store, open_store(superpixels) as regions:
         name = name_of_input(paths)
         plan = _plan(store.header.kind, name, output, how, threshold, size)
@@ -86,12 +86,6 @@ def refine_superpixel(
         step = _step(plan, store.header, regions)
         records = partial(stored_records, store=store)
         return refine_store(store, header, output, runtime, records, step, description="refine superpixel")
-
-
-def _check_output(output: Output, inputs: Sequence[Path]) -> None:
-    out = output.out
-    if out not in (None, STANDARD_OUTPUT) and out.resolve() in [path.resolve() for path in inputs]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def _plan(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camkit.errors import InputError
-from camkit.evaluate import upsample
+from camkit.upsample import upsample
 from tests.reference import upsample as reference
 
 lengths = st.integers(1, 24)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from camkit.blocks import row_blocks
 from camkit.errors import InputError
-from camkit.evaluate.blocks import row_blocks
 from camkit.types import Size
 
 

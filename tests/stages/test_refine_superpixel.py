@@ -11,10 +11,10 @@ import pytest
 
 from camkit import Activation, Header, Output, Runtime, Summary, Writer, mask, open_store
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.superpixels import renumber
-from camkit.stages.refine import refine_superpixel
+from camkit.stages.refine_superpixel import refine_superpixel
 from camkit.types import no_classes
+from camkit.upsample import upsample
 from tests.methods.test_superpixels import slow_average, slow_vote
 
 CLASSES = ("ant", "bee", "cow")

@@ -13,15 +13,14 @@ import numpy as np
 
 from camkit.data.images import ImageSet
 from camkit.errors import CamkitError, UsageError
-from camkit.evaluate.resize import upsample
 from camkit.methods.crf.unary import with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
 from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
-from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
+from camkit.pipeline.photos import ViewSize, read_photo
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
@@ -33,12 +32,12 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.stages.crf import read_photo
 from camkit.stages.maps import Grid
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
 from camkit.types import Activation, Record, Size, no_classes
+from camkit.upsample import upsample
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +77,8 @@ def refine_walk(
     """
     paths = paths_of(sources)
     settings = settings_of(affinity, preset, changes)
-    _check(paths, output, affinity, ckpt, masks, size)
+    check_inputs_stay(output.out, [*paths, ckpt])
+    _check(output, affinity, ckpt, masks, size)
     device = choose_device(runtime.device, runtime.precision)
     loaded = _load(affinity, ckpt, device)
     with open_input(paths) as store:
@@ -103,9 +103,7 @@ def refine_walk(
         return refine_store(store, header, output, runtime, records, step, description="refine walk", shard=shard)
 
 
-def _check(
-    paths: Sequence[Path], output: Output, affinity: Affinity, ckpt: Path | str | None, masks: bool, size: str | None
-) -> None:
+def _check(output: Output, affinity: Affinity, ckpt: Path | str | None, masks: bool, size: str | None) -> None:
     if affinity == "colour" and ckpt is not None:
         raise UsageError("--affinity colour needs no network: leave out --ckpt")
     if affinity != "colour" and ckpt is None:
@@ -114,9 +112,6 @@ def _check(
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:
         raise UsageError("--dtype is for probs; masks are whole numbers")
-    out = None if output.out in (None, STANDARD_OUTPUT) else output.out
-    if out is not None and out.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"{out} is both input and output; choose another --out")
 
 
 def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> LoadedAffinity | None:

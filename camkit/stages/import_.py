@@ -24,7 +24,7 @@ from camkit.data.lists import read_id_list
 from camkit.data.voc import find_voc
 from camkit.errors import CamkitError, ImageError, LabelError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, open_output, write_activations
+from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay, open_output, write_activations
 from camkit.pipeline.select import shard_of_environment
 from camkit.store.provenance import stage
 from camkit.store.schema import Header, shard_ids
@@ -121,7 +121,7 @@ def import_files(
         provenance=stage("import", _parameters(content, foreign, output), selection=_selection(content, path)),
     )
     shard = shard_of_environment()
-    with open_output(output, header, ids, shard) as sink:
+    with open_output(output, header, ids, shard, inputs=[path, foreign.images]) as sink:
         return write_activations(
             sink,
             shard_ids(ids, shard),
@@ -164,8 +164,7 @@ def _check(foreign: Foreign, path: Path, output: Output) -> None:
         raise UsageError(f"{foreign.format} is not a format; the formats are {', '.join(READERS)}")
     if foreign.limit is not None and foreign.limit < 1:
         raise UsageError(f"--limit {foreign.limit}: take at least one image")
-    if output.out not in (None, STANDARD_OUTPUT) and output.out.resolve() == path.resolve():
-        raise UsageError(f"{output.out} is both input and output; choose another --out")
+    check_inputs_stay(output.out, [path, foreign.images])
 
 
 def _parameters(content: Import, foreign: Foreign, output: Output) -> dict[str, Any]:
