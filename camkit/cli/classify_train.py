@@ -37,6 +37,7 @@ def command(
     ] = None,
     init: t.Init = None,
     arch: t.Arch = None,
+    model: t.Model = None,
     width: t.Width = None,
     output_stride: o.OutputStride = None,
     preset: t.Preset = None,
@@ -53,6 +54,8 @@ def command(
 
     camkit classify-train --images VOC2012/ --list train_aug --val val --init resnet50.pth --out mine.safetensors
 
+    camkit classify-train --images photos/ --labels tags.csv --init efficientnet-lite0 --out mine.safetensors
+
     camkit classify-train --images photos/ --labels tags.csv --arch resnet18 --epochs 40 --out mine.safetensors
     """
     from camkit.cli.console import raise_for
@@ -60,7 +63,7 @@ def command(
     from camkit.stages.classify_train import classify_train
     from camkit.stages.training import Start, recipe_of
 
-    start = Start(init, arch, width, output_stride)
+    start = Start(init, arch, width, output_stride, model)
     trained = classify_train(
         Inputs(images, list, labels, classes, limit),
         start,

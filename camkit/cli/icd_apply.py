@@ -14,6 +14,7 @@ def command(
     inputs: o.Inputs,
     ckpt: o.Ckpt,
     output: o.Output,
+    model: o.Model = None,
     output_stride: o.OutputStride = None,
     branch: Annotated[
         BranchChoice,
@@ -56,7 +57,7 @@ def command(
 
     summary = icd_apply(
         inputs,
-        Network(ckpt, output_stride=output_stride),
+        Network(ckpt, model=model, output_stride=output_stride),
         output,
         runtime,
         branch=branch,

@@ -50,10 +50,12 @@ def command(
             "--arch",
             "--backbone",
             metavar="NAME",
-            help="vgg16, resnet18, resnet50, resnet38, toy, … from random weights; with --init: what that holds.",
+            help="vgg16, resnet18, resnet50, resnet38, efficientnet-lite0, toy, … from random weights; with --init: "
+            "what that holds.",
             rich_help_panel=t.START,
         ),
     ] = None,
+    model: t.Model = None,
     width: t.Width = None,
     output_stride: o.OutputStride = None,
     icd: Annotated[dict[str, Any], Settings({"paper": IcdRecipe()}, o.METHOD)],
@@ -81,7 +83,7 @@ def command(
     from camkit.stages.icd_train import icd_train
     from camkit.stages.training import Start, recipe_of
 
-    start = Start(init, arch, width, output_stride)
+    start = Start(init, arch, width, output_stride, model)
     trained = icd_train(
         Inputs(images, list, labels, classes, limit),
         start,

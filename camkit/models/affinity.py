@@ -14,18 +14,12 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models import zoo
-from camkit.models.checkpoint import (
-    check_version,
-    colour,
-    digest_of,
-    optional_size,
-    packaged,
-    save_state,
-)
+from camkit.models.checkpoint import digest_of, packaged, save_state
 from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes, fold_batch_norms
+from camkit.models.description import check_version, colour, optional_size
 from camkit.models.levels import on_grid
 from camkit.models.recognise import SIGNATURES, Contents, recognise
-from camkit.models.state import State, examples, fitted, shapes_of
+from camkit.models.state import State, examples, fitted, rename, shapes_of
 from camkit.models.tensors import read_tensors
 from camkit.types import AffinityKind
 
@@ -280,6 +274,7 @@ def save_affinity(
         "extra": dict(extra),
     }
     state = {key.removeprefix("trunk."): value for key, value in network.state_dict().items()}
+    state = rename(state, dict(network.trunk.published))
     save_state(path, state, network.kind, description)
 
 

@@ -7,25 +7,32 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
-from torch import nn
 
 from camkit.errors import CheckpointError, OutputError, UsageError
 from camkit.models import zoo
-from camkit.models.classifier import POOLINGS, ClassifierNetwork, Colour, LoadedClassifier, fold_batch_norms
+from camkit.models.classifier import (
+    FRESH_DEVIATION,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ClassifierNetwork,
+    Colour,
+    Folded,
+    LoadedClassifier,
+    fold_batch_norms,
+)
+from camkit.models.description import FORMAT_VERSION, checked_classes, checked_description
 from camkit.models.recognise import has_head, recognise
 from camkit.models.state import State, examples, fitted, rename, shapes_of
 from camkit.models.tensors import read_tensors
-from camkit.models.user import load_user_model
-from camkit.types import AffinityKind, Pooling
+from camkit.models.user import load_user_model, start_user_model
+from camkit.models.weights import PACKAGES, installed_weights
 
-FORMAT_VERSION = 1
-KINDS = ("classifier", "icd")  # an ICD checkpoint is a classifier, and more
-FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
+IMAGENET_CLASSES = 1000
 PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
 
 
@@ -46,15 +53,15 @@ def load_classifier(
     """
     ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
+    description = checked_description(ckpt, own) if own is not None else {}
+    _check_model(ckpt, description, model)
     if model is not None and (arch is not None or output_stride is not None):
         raise UsageError("--model brings a network of its own: --arch and --output-stride do not go with it")
     if model is not None:
-        return _load_users(ckpt, model, tensors)
-    description = _checked_description(ckpt, own) if own is not None else {}
+        return _load_users(ckpt, model, tensors, description)
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean = description.get("mean", network.mean)
-    network.std = description.get("std", network.std)
+    network.mean, network.std = _colours(name, state, description)
     network.pooling = description.get("pooling", network.pooling)
     if for_inference:
         fold_batch_norms(network)
@@ -64,7 +71,7 @@ def load_classifier(
         network=network.eval(),
         arch=name,
         num_classes=network.num_classes,
-        classes=_checked_classes(ckpt, description.get("classes"), network.num_classes),
+        classes=checked_classes(ckpt, description.get("classes"), network.num_classes),
         mean=network.mean,
         std=network.std,
         input_size=description.get("input_size"),
@@ -77,9 +84,11 @@ def load_classifier(
 
 
 def packaged(ckpt: Path) -> Path:
-    """The file behind the name of a checkpoint that comes with camkit; a file of that name goes first."""
-    ckpt = Path(ckpt)
-    return PACKAGED[str(ckpt)] if str(ckpt) in PACKAGED and not ckpt.is_file() else ckpt
+    """The file behind a name: of what comes with camkit, or of a package of weights. A file of that name goes first."""
+    ckpt, name = Path(ckpt), str(ckpt)
+    if name not in (*PACKAGED, *PACKAGES) or ckpt.is_file():
+        return ckpt
+    return PACKAGED[name] if name in PACKAGED else installed_weights(name)
 
 
 def load_start(
@@ -87,6 +96,7 @@ def load_start(
     classes: Sequence[str],
     *,
     arch: str | None = None,
+    model: str | None = None,
     output_stride: int | None = None,
 ) -> tuple[ClassifierNetwork, str, bool]:
     """A network to train further, its architecture, and whether the checkpoint's linear layer was kept.
@@ -95,16 +105,31 @@ def load_start(
     """
     ckpt = packaged(ckpt)
     tensors, own = read_tensors(ckpt)
-    description = _checked_description(ckpt, own) if own is not None else {}
+    description = checked_description(ckpt, own) if own is not None else {}
+    _check_model(ckpt, description, model)
+    known = description.get("classes")
+    same = known is None or tuple(known) == tuple(classes)
+    if model is not None:
+        users, keep = start_user_model(model, len(classes), (ckpt, _without_branches(tensors, own)), keep_head=same)
+        users.mean, users.std = description.get("mean", users.mean), description.get("std", users.std)
+        return users, model, keep
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
-    head, known = state.get("head.weight"), description.get("classes")
-    keep = head is not None and len(head) == len(classes) and (known is None or tuple(known) == tuple(classes))
+    mean, std = _colours(name, state, description)
+    head = state.get("head.weight")
+    keep = same and head is not None and len(head) == len(classes)
     if not keep:
         state = _with_fresh_head(ckpt, name, state, len(classes))
     network, _ = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean = description.get("mean", network.mean)
-    network.std = description.get("std", network.std)
+    network.mean, network.std = mean, std
     return network, name, keep
+
+
+def _colours(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
+    """Mean and deviation of the photos it learned from, as it says; else those of ImageNet classifiers of its kind."""
+    head = state.get("head.weight")
+    imagenet = head is not None and head.ndim and len(head) == IMAGENET_CLASSES
+    mean, std = zoo.architecture(name).imagenet if imagenet else (IMAGENET_MEAN, IMAGENET_STD)
+    return description.get("mean", mean), description.get("std", std)
 
 
 def _with_fresh_head(path: Path, name: str, state: State, num_classes: int) -> State:
@@ -116,20 +141,42 @@ def _with_fresh_head(path: Path, name: str, state: State, num_classes: int) -> S
     return fresh
 
 
-def _load_users(ckpt: Path, model: str, tensors: State) -> LoadedClassifier:
-    network = load_user_model(model, ckpt, tensors)
+def _load_users(ckpt: Path, model: str, tensors: State, description: Mapping[str, Any]) -> LoadedClassifier:
+    network = load_user_model(model, ckpt, _without_branches(tensors, description), own=bool(description))
+    network.mean = description.get("mean", network.mean)
+    network.std = description.get("std", network.std)
+    network.pooling = description.get("pooling", network.pooling)
     return LoadedClassifier(
         network=network,
         arch=model,
         num_classes=network.num_classes,
-        classes=None,
+        classes=checked_classes(ckpt, description.get("classes"), network.num_classes),
         mean=network.mean,
         std=network.std,
-        input_size=None,
+        input_size=description.get("input_size"),
         path=ckpt,
         sha256=digest_of(ckpt),
         output_stride=None,
+        pooling=network.pooling,
     )
+
+
+def _without_branches(tensors: State, description: Mapping[str, Any] | None) -> State:
+    """What the classifier of an ICD checkpoint is made of."""
+    if not description or description.get("kind") != "icd":
+        return tensors
+    return {key: value for key, value in tensors.items() if not key.startswith("icd.")}
+
+
+def _check_model(path: Path, description: Mapping[str, Any], model: str | None) -> None:
+    """CheckpointError if the network's factory is needed, or must not be given."""
+    factory = description.get("model")
+    if factory is not None and model is None:  # a file must not decide which code runs
+        raise CheckpointError(
+            f"{path}: holds a network of your own, made by {factory}: give --model {factory}, where it can be imported"
+        )
+    if description and factory is None and model is not None:
+        raise CheckpointError(f"{path}: holds {description['arch']}, no network of {model}: leave --model out")
 
 
 def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:
@@ -182,60 +229,6 @@ def _empty_network(path: Path, name: str, state: State, output_stride: int | Non
         raise CheckpointError(f"{path}: its shapes make no {name}: {error}".splitlines()[0]) from error
 
 
-def _checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
-    kind = own.get("kind")
-    if kind not in KINDS:
-        told = f"; it is for camkit refine walk --affinity {kind}" if str(kind) in get_args(AffinityKind) else ""
-        raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier{told}")
-    check_version(path, own)
-    return {
-        "arch": str(own["arch"]),
-        "classes": own.get("classes"),
-        "mean": colour(path, "mean", own.get("mean")),
-        "std": colour(path, "std", own.get("std")),
-        "input_size": optional_size(path, "input_size", own.get("input_size")),
-        "output_stride": optional_size(path, "output_stride", own.get("output_stride")),
-        "pooling": _pooling(path, own.get("pooling", "average")),
-    }
-
-
-def check_version(path: Path, own: Mapping[str, Any]) -> None:
-    version, arch = own.get("version"), str(own.get("arch"))
-    if version != FORMAT_VERSION or arch not in zoo.ARCHITECTURES:
-        raise CheckpointError(f"{path}: was written by another version of camkit ({version}, {arch}); update camkit")
-
-
-def colour(path: Path, name: str, value: Any) -> Colour:
-    sound = (
-        isinstance(value, list) and len(value) == 3 and all(isinstance(v, float | int) and 0 <= v <= 1 for v in value)
-    )
-    if not sound or (name == "std" and min(value) == 0):
-        raise CheckpointError(f"{path}: its {name} is {value!r}; three numbers in [0, 1] are needed")
-    return (float(value[0]), float(value[1]), float(value[2]))
-
-
-def _pooling(path: Path, name: Any) -> Pooling:
-    if name not in POOLINGS:
-        raise CheckpointError(f"{path}: its pooling is {name!r}; known are {' and '.join(POOLINGS)}")
-    return name
-
-
-def optional_size(path: Path, name: str, value: Any) -> int | None:
-    if value is not None and (type(value) is not int or value < 1):
-        raise CheckpointError(f"{path}: its {name} is {value!r}; a positive whole number is needed")
-    return value
-
-
-def _checked_classes(path: Path, classes: Any, num_classes: int) -> tuple[str, ...] | None:
-    if classes is None:
-        return None
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise CheckpointError(f"{path}: its class names are not a list of names")
-    if len(classes) != num_classes:
-        raise CheckpointError(f"{path}: names {len(classes)} classes, but its classifier has {num_classes}")
-    return tuple(classes)
-
-
 def digest_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -260,12 +253,13 @@ def save_classifier(
 ) -> None:
     """Write the weights under their published keys, with a description of what they are; see `save_state`.
 
+    arch      a name of the zoo, or the factory of a network of the user's own
     settings  of a kind other than a plain classifier: what it adds is made of
     """
-    if any(isinstance(module, nn.Identity) for module in network.modules()):
+    if any(isinstance(module, Folded) for module in network.modules()):
         raise ValueError("a network with folded batch norms cannot be saved: load it with for_inference=False")
     description = {
-        "arch": arch,
+        **({"arch": arch} if arch in zoo.ARCHITECTURES else {"model": arch}),
         "classes": list(classes) if classes is not None else None,
         "mean": list(mean),
         "std": list(std),
@@ -280,7 +274,7 @@ def save_classifier(
 
 def save_state(path: Path, state: Mapping[str, torch.Tensor], kind: str, description: Mapping[str, Any]) -> None:
     """Write weights as safetensors, with what they are. A kill at any instant leaves the old file or the new one."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    tensors = _apart({key: value.detach().cpu().contiguous() for key, value in state.items()})
     described = json.dumps({"kind": kind, "version": FORMAT_VERSION, **description})
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -293,3 +287,14 @@ def save_state(path: Path, state: Mapping[str, torch.Tensor], kind: str, descrip
         raise OutputError(f"{path}: cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> State:
+    """Copies of those that share their memory with one before, as safetensors has it."""
+    seen: set[int] = set()
+    apart = {}
+    for key, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        apart[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return apart

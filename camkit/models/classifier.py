@@ -18,6 +18,7 @@ from camkit.types import Pooling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -62,6 +63,11 @@ class ClassifierNetwork(nn.Module, ABC):
         self.mean: Colour = IMAGENET_MEAN
         self.std: Colour = IMAGENET_STD
         self.pooling: Pooling = "average"
+
+    @property
+    def head_name(self) -> str | None:
+        """Of the module that holds the weight; None: that is made of others."""
+        return "head"
 
     @property
     def weight(self) -> Tensor:
@@ -197,7 +203,11 @@ def fold_batch_norms(network: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 _fold(conv, norm)
                 parent, _, name = norm_name.rpartition(".")
-                setattr(block.get_submodule(parent), name, nn.Identity())
+                setattr(block.get_submodule(parent), name, Folded())
+
+
+class Folded(nn.Identity):
+    """Where a batch norm was."""
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
-from camkit.models.checkpoint import FRESH_DEVIATION, load_classifier, packaged, save_classifier
-from camkit.models.classifier import ClassifierNetwork, LoadedClassifier, Tap
+from camkit.models.checkpoint import load_classifier, packaged, save_classifier
+from camkit.models.classifier import FRESH_DEVIATION, ClassifierNetwork, LoadedClassifier, Tap
 from camkit.models.levels import (
     Levels,
     chosen,
@@ -202,13 +202,15 @@ class LoadedIcd(LoadedClassifier):
     network: IcdNetwork
 
 
-def load_icd(ckpt: Path | str, *, output_stride: int | None = None, for_inference: bool = True) -> LoadedIcd:
+def load_icd(
+    ckpt: Path | str, *, model: str | None = None, output_stride: int | None = None, for_inference: bool = True
+) -> LoadedIcd:
     """Read a checkpoint of `camkit icd-train`; see camkit.models.checkpoint.load_classifier."""
     ckpt = packaged(Path(ckpt))
     stored = read_heads(ckpt)
     if stored is None:
         raise CheckpointError(f"{ckpt}: is no ICD checkpoint; train one with camkit icd-train")
-    loaded = load_classifier(ckpt, output_stride=output_stride, for_inference=for_inference)
+    loaded = load_classifier(ckpt, model=model, output_stride=output_stride, for_inference=for_inference)
     try:
         network = IcdNetwork(loaded.network, stored.plan, hollow=True)
     except UsageError as error:

@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour
+from camkit.models.classifier import FRESH_DEVIATION, IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Tap
 from camkit.models.state import State, fitted, without_wrappers
 
 NEEDED = (
@@ -24,14 +24,14 @@ NEEDED = (
 class UserClassifier(ClassifierNetwork):
     """Gives a network of the user's own what it does not define itself: pooling, logits, layers, colour statistics."""
 
-    published = ()
+    published = (("network.", ""),)
+    native_stride = output_stride = None  # type: ignore[assignment] # not known
 
     def __init__(self, model: str, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
-        self._features = _first_callable(network, "features", "forward_features")
-        self._linear = _linear_of(network)
-        if self._features is None or (self._linear is None and not isinstance(_weight(network), Tensor)):
+        self.network, self.model = network, model
+        has_weight = _linear_of(network) is not None or isinstance(_weight(network), Tensor)
+        if _features_of(network) is None or not has_weight:
             raise UsageError(f"--model {model}: {type(network).__name__} is no classifier\n{NEEDED}")
         self.mean = _colour(network, "mean", IMAGENET_MEAN)
         self.std = _colour(network, "std", IMAGENET_STD)
@@ -40,8 +40,9 @@ class UserClassifier(ClassifierNetwork):
     def weight(self) -> Tensor:
         weight = _weight(self.network)
         if not isinstance(weight, Tensor):
-            assert self._linear is not None
-            weight = self._linear.weight
+            linear = _linear_of(self.network)
+            assert linear is not None
+            weight = linear.weight
         return weight.flatten(1)
 
     @property
@@ -49,38 +50,137 @@ class UserClassifier(ClassifierNetwork):
         return len(self.weight)
 
     @property
+    def head_name(self) -> str | None:
+        name = _name_of_linear(self.network)
+        return None if name is None else f"network.{name}"
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether the network itself says which layers it has."""
+        return isinstance(getattr(self.network, "layers", None), Mapping)
+
+    @property
     def layers(self) -> Mapping[str, nn.Module]:
-        own = getattr(self.network, "layers", None)
-        if isinstance(own, Mapping):
+        if self.names_layers:
+            own: Any = self.network.layers
             return own
-        return {name: child for name, child in self.network.named_children() if child is not self._linear}
+        linear = _linear_of(self.network)
+        return {name: child for name, child in self.network.named_children() if child is not linear}
+
+    @property
+    def taps(self) -> Mapping[Tap, nn.Module]:
+        """The layers that the network itself calls so, or else the last ones of those it names."""
+        layers = self.layers
+        if not self.names_layers or len(layers) < 3:
+            raise UsageError(
+                f"--model {self.model}: ICD reads three levels, and {type(self.network).__name__} does not say where\n"
+                "give it `layers`, a mapping of names to modules from the input up: the last three are read, or those "
+                "called conv4 and conv5"
+            )
+        if "conv4" in layers and "conv5" in layers:
+            return {name: layers[name] for name in get_args(Tap) if name in layers}
+        return super().taps
+
+    @property
+    def stem_names(self) -> tuple[str, ...]:  # type: ignore[override] # known only of the network at hand
+        return ("network.stem",) if hasattr(self.network, "stem") else ()
 
     def features(self, x: Tensor) -> Tensor:
-        assert self._features is not None
-        return self._features(x)
+        return _features_of(self.network)(x)
 
     def pool(self, features: Tensor) -> Tensor:
         own = _first_callable(self.network, "pool")
         if own is not None:
             return own(features)
-        bias = getattr(self._linear, "bias", None)
-        return nn.functional.linear(features.mean(dim=(2, 3)), self.weight, bias)
+        bias = getattr(_linear_of(self.network), "bias", None)
+        if self.pooling == "average":
+            return nn.functional.linear(features.mean(dim=(2, 3)), self.weight, bias)
+        return nn.functional.conv2d(features, self.weight[:, :, None, None], bias).amax(dim=(2, 3))
 
     def logits(self, x: Tensor) -> Tensor:
         own = _first_callable(self.network, "logits")
         return own(x) if own is not None else self.pool(self.features(x))
 
 
-def load_user_model(model: str, ckpt: Path, tensors: State) -> UserClassifier:
-    """The factory's network, filled with all of the checkpoint's tensors and tried on a small input."""
+def load_user_model(model: str, ckpt: Path, tensors: State, *, own: bool) -> UserClassifier:
+    """The factory's network, filled with all of the checkpoint's tensors and tried on a small input.
+
+    own  camkit trained it, maybe for other classes than the factory has
+    """
     network = _make(model)
-    expected = network.state_dict()
-    signature = next(iter(expected), "")
-    state = without_wrappers(tensors, signature) or tensors
-    network.load_state_dict(fitted(ckpt, model, state, expected))
+    state = _under_own_keys(network, tensors)
+    name = _name_of_linear(network)
+    weight = state.get(f"{name}.weight")
+    if own and name is not None and weight is not None and weight.ndim:
+        _give_classes(network, name, len(weight))
+    network.load_state_dict(fitted(ckpt, model, state, network.state_dict()))
+    return _tried(model, network)
+
+
+def start_user_model(
+    model: str, num_classes: int, start: tuple[Path, State] | None, *, keep_head: bool
+) -> tuple[UserClassifier, bool]:
+    """The factory's network with so many classes, to be trained, and whether its classifier is a trained one.
+
+    start      a checkpoint and its tensors; None: the weights that the factory gives
+    keep_head  unless its classifier has another number of classes
+    """
+    network = _make(model)
+    name = _name_of_linear(network)
+    state = {} if start is None else _under_own_keys(network, start[1])
+    weight = state.get(f"{name}.weight")
+    kept = keep_head and weight is not None and len(weight) == num_classes
+    if name is not None:
+        _give_classes(network, name, num_classes)
+    if start is not None:
+        expected = network.state_dict()
+        fresh = {} if kept else {key: value for key, value in expected.items() if key.startswith(f"{name}.")}
+        network.load_state_dict(fitted(start[0], model, state | fresh, expected))
+    classifier = _tried(model, network)
+    if classifier.num_classes != num_classes:
+        raise UsageError(
+            f"--model {model}: has {classifier.num_classes} classes, but {num_classes} are to be learned\n"
+            "its linear layer is not found, so as to be replaced: let the factory make a network of so many classes"
+        )
+    return classifier.train(), kept
+
+
+def _under_own_keys(network: nn.Module, tensors: State) -> State:
+    signature = next(iter(network.state_dict()), "")
+    return without_wrappers(tensors, signature) or tensors
+
+
+def _tried(model: str, network: nn.Module) -> UserClassifier:
     classifier = UserClassifier(model, network).eval()
     _try(model, classifier)
     return classifier
+
+
+def _name_of_linear(network: nn.Module) -> str | None:
+    """Of the module whose weight is the classifier's; None: that is made of others."""
+    weight, linear = _weight(network), _linear_of(network)
+    if not isinstance(weight, Tensor):
+        weight = None if linear is None else linear.weight
+    modules = ((name, one) for name, one in network.named_modules() if isinstance(one, nn.Linear | nn.Conv2d))
+    return next((name for name, one in modules if one.weight is weight), None)
+
+
+def _give_classes(network: nn.Module, name: str, count: int) -> None:
+    """Put a fresh linear layer in place of that called `name`, unless it has so many classes."""
+    old: Any = network.get_submodule(name)
+    if len(old.weight) == count:
+        return
+    with old.weight.device:
+        fresh: nn.Linear | nn.Conv2d = (
+            nn.Linear(old.in_features, count, bias=old.bias is not None)
+            if isinstance(old, nn.Linear)
+            else nn.Conv2d(old.in_channels, count, 1, bias=old.bias is not None)
+        )
+    nn.init.normal_(fresh.weight, std=FRESH_DEVIATION)
+    if fresh.bias is not None:
+        nn.init.zeros_(fresh.bias)
+    parent, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, fresh)
 
 
 def _make(model: str) -> nn.Module:
@@ -142,6 +242,10 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 def _first_callable(network: nn.Module, *names: str) -> Any:
     return next((getattr(network, name) for name in names if callable(getattr(network, name, None))), None)
+
+
+def _features_of(network: nn.Module) -> Any:
+    return _first_callable(network, "features", "forward_features")
 
 
 def _weight(network: nn.Module) -> Any:

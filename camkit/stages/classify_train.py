@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from camkit.stages.training import (
     TrainingPlace,
     carry_out,
     classes_to_learn,
+    names_inside,
     provenance_of,
     resting_stem,
     seen_size,
@@ -56,6 +58,7 @@ def classify_train(
     patches     a maps store of the training photos: patches around their centres of mass train too (InferCam, Table 4)
     input_size  longer side at which photos are to be seen later; None: as the recipe shows them
     """
+    recipe = replace(recipe, freeze=names_inside(start, recipe.freeze))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
     training = select(inputs, classes)
@@ -70,9 +73,10 @@ def classify_train(
 
     def job_of(ranks: Ranks) -> Job:
         network, arch, kept = starting_network(start, classes, recipe, device)
+        fresh = [] if kept or network.head_name is None else [network.head_name]
         return make_job(
             network, arch, items, classes, judged, recipe, device, ranks, runtime,
-            provenance=run, input_size=input_size or seen_size(recipe), fresh=[] if kept else ["head"],
+            provenance=run, input_size=input_size or seen_size(recipe), fresh=fresh,
         )  # fmt: skip
 
     return carry_out(

@@ -58,15 +58,18 @@ def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> Saliency:
     )
 
 
-def describe_layers(sources: Sources) -> list[dict[str, Any]]:
-    """The named layers of a checkpoint, as `--layers` takes them, from the input up."""
+def describe_layers(sources: Sources, model: str | None = None) -> list[dict[str, Any]]:
+    """The named layers of a checkpoint, as `--layers` takes them, from the input up.
+
+    model  `package.module:factory` of a network of the user's own
+    """
     paths = paths_of(sources)
     if len(paths) != 1:
         raise UsageError("give one checkpoint, whose layers are to be listed")
     from camkit.methods.dcsm import probe_layers
     from camkit.models.checkpoint import load_classifier, packaged
 
-    loaded = load_classifier(packaged(paths[0]))
+    loaded = load_classifier(packaged(paths[0]), model=model)
     default = loaded.network.gradient_layers
     names = [n for layer in loaded.network.layers for n in (*(d for d in default if d.startswith(f"{layer}.")), layer)]
     layers, _ = probe_layers(loaded.network, names, guided=True)

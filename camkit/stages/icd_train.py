@@ -26,6 +26,7 @@ from camkit.stages.training import (
     TrainingPlace,
     carry_out,
     classes_to_learn,
+    names_inside,
     provenance_of,
     resting_stem,
     seen_size,
@@ -70,7 +71,7 @@ def icd_train(
     input_size   longer side at which photos are to be seen later; None: as the recipe shows them
     """
     _check_recipe(recipe, icd, with_superpixels=superpixels is not None)
-    recipe = replace(recipe, freeze=tuple(map(own_module, recipe.freeze)))
+    recipe = replace(recipe, freeze=tuple(map(own_module, names_inside(start, recipe.freeze))))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
     training = select(inputs, classes)

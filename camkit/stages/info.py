@@ -19,8 +19,11 @@ from camkit.store.reader import open_store
 from camkit.types import AffinityKind
 
 
-def describe_file(sources: Sources) -> dict[str, Any]:
-    """Facts about a store or a checkpoint, as JSON can hold them."""
+def describe_file(sources: Sources, model: str | None = None) -> dict[str, Any]:
+    """Facts about a store or a checkpoint, as JSON can hold them.
+
+    model  `package.module:factory` of a network of the user's own
+    """
     files = paths_of(sources)
     if reads_standard_input(files):
         with receive_store() as path:
@@ -34,7 +37,7 @@ def describe_file(sources: Sources) -> dict[str, Any]:
     path = packaged(files[0])
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return _describe_checkpoint(path)
+    return _describe_checkpoint(path, model)
 
 
 def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str, Any]:
@@ -44,13 +47,13 @@ def _describe_stores(paths: Sequence[Path], name: str | None = None) -> dict[str
         return describe(store) | {"paths": list(store.names)}
 
 
-def _describe_checkpoint(path: Path) -> dict[str, Any]:
+def _describe_checkpoint(path: Path, model: str | None) -> dict[str, Any]:
     from camkit.models.recognise import recognise
     from camkit.models.tensors import read_tensors
 
     tensors, own = read_tensors(path)
     pairs = recognise(tensors, own).pairs
-    described = _describe_classifier(path, own or {}) if pairs is None else _describe_affinity(path, pairs)
+    described = _describe_classifier(path, own or {}, model) if pairs is None else _describe_affinity(path, pairs)
     figures, provenance = _history((own or {}).get("extra"))
     return {
         "paths": [str(path)],
@@ -62,11 +65,12 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     }
 
 
-def _describe_classifier(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_classifier(path: Path, own: Mapping[str, Any], model: str | None) -> dict[str, Any]:
     from camkit.models.checkpoint import load_classifier
     from camkit.models.icd import load_icd
 
-    loaded = load_icd(path) if own.get("kind") == "icd" else load_classifier(path)
+    load = load_icd if own.get("kind") == "icd" else load_classifier
+    loaded = load(path, model=model)
     return {
         "arch": loaded.arch,
         "num_classes": loaded.num_classes,
@@ -179,7 +183,8 @@ def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    yield _line("architecture", f"{facts['arch']}, output stride {facts['output_stride']}")
+    stride = f", output stride {facts['output_stride']}" if facts["output_stride"] else ""
+    yield _line("architecture", facts["arch"] + stride)
     if "affinity" in facts:
         yield _line("affinities", f"for camkit refine walk --affinity {facts['affinity']}")
     else:

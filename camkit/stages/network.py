@@ -63,10 +63,9 @@ def load_network(network: Network, device: Device, *, for_speed: bool = True) ->
 def load_icd_network(network: Network, device: Device) -> LoadedClassifier:
     from camkit.models.icd import load_icd
 
-    for option, value in (("--arch", network.arch), ("--model", network.model)):
-        if value is not None:
-            raise UsageError(f"{option} does not go with an ICD checkpoint, which says what it is")
-    return placed(load_icd(network.ckpt, output_stride=network.output_stride), device)
+    if network.arch is not None:
+        raise UsageError("--arch does not go with an ICD checkpoint, which says what it is")
+    return placed(load_icd(network.ckpt, model=network.model, output_stride=network.output_stride), device)
 
 
 def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:

@@ -45,12 +45,20 @@ class Start:
     init   a checkpoint whose weights are taken; its classifier too, if it has the same classes
     arch   without `init`: the architecture, its weights drawn at random
     width  without `init`: channels of the first convolution
+    model  `package.module:factory` of a network of the user's own, with the factory's weights unless there is `init`
     """
 
     init: Path | None = None
     arch: str | None = None
     width: int | None = None
     output_stride: int | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        others = {"--arch": self.arch, "--width": self.width, "--output-stride": self.output_stride}
+        given = [name for name, value in others.items() if value is not None]
+        if self.model is not None and given:
+            raise UsageError(f"--model brings a network of its own: {', '.join(given)} does not go with it")
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,13 @@ def resting_stem(recipe: Recipe, network: ClassifierNetwork | PairNetwork) -> li
     return list(network.stem_names) if STEM in recipe.freeze else []
 
 
+def names_inside(start: Start, names: Sequence[str]) -> tuple[str, ...]:
+    """Of modules of a network of the user's own, as they are called in what is trained."""
+    if start.model is None:
+        return tuple(names)
+    return tuple(name if name == STEM else f"network.{name}" for name in names)
+
+
 def named_to_rest(recipe: Recipe) -> tuple[str, ...]:
     """Without the word for the stem."""
     return tuple(name for name in recipe.freeze if name != STEM)
@@ -219,6 +234,7 @@ def provenance_of(
         "precision": device.precision,
         "val": None if judged is None else {**judged.describe(), "labels": None},  # they may be named otherwise
         "classes": list(classes),
+        **({} if start.model is None else {"model": start.model}),
         **more,
     }
     checkpoint = None
@@ -233,13 +249,17 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Cl
     import torch
 
     from camkit.models.checkpoint import load_start
+    from camkit.models.user import start_user_model
     from camkit.models.zoo import build
 
     torch.manual_seed(seed)
     if start.init is not None and start.width is not None:
         raise UsageError("--width is for networks that start from nothing; --init brings its own")
     if start.init is not None:
-        return load_start(start.init, classes, arch=start.arch, output_stride=start.output_stride)
+        return load_start(start.init, classes, arch=start.arch, model=start.model, output_stride=start.output_stride)
+    if start.model is not None:
+        network, kept = start_user_model(start.model, len(classes), None, keep_head=False)
+        return network, start.model, kept
     if start.arch is None:
         raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
     return build(start.arch, len(classes), width=start.width, output_stride=start.output_stride), start.arch, False

@@ -331,8 +331,17 @@ def check_resting(network: nn.Module, names: Sequence[str]) -> None:
     known = dict(network.named_modules())
     for name in names:
         if name not in known or not name:
-            top = ", ".join(child for child, _ in network.named_children())
+            top = ", ".join(_largest(network))
             raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
+
+
+def _largest(network: nn.Module, inside: str = "") -> list[str]:
+    """The names of its children, or of their children where there is but one."""
+    children = dict(network.named_children())
+    if len(children) != 1:
+        return [inside + name for name in children]
+    ((name, only),) = children.items()
+    return _largest(only, f"{inside}{name}.") or [inside + name]
 
 
 def _hold_still(network: nn.Module, names: Sequence[str], *, norms: bool) -> None:

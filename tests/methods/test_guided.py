@@ -42,23 +42,25 @@ def picture(seed: int = 1) -> Tensor:
 TOPS = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(2))
 
 
-def by_hand(net: Net, layer: str, *, guided: bool) -> Tensor:
-    """[3, 2, D, h, w] with explicit masks, one class after the other; ReLUs only."""
+def by_hand(net: Net, layer: str, *, guided: bool, photo: Tensor | None = None, most: float = torch.inf) -> Tensor:
+    """[3, 2, D, h, w] with explicit masks, one class after the other; ReLUs only, up to `most`."""
+    photo = picture() if photo is None else photo
     with torch.no_grad():
-        below = net.conv1(picture())
-        inner = net.norm.eval()(below.relu())
+        below = net.conv1(photo)
+        inner = net.norm.eval()(below.clamp(0, most))
         above = net.conv2(inner)
         found = []
         for top in TOPS:
-            g = top[..., None, None].expand(above.shape) * (above > 0)
+            g = top[..., None, None].expand(above.shape) * ((above > 0) & (above < most))
             g = g.clamp(min=0) if guided else g
             if layer != "conv2":
                 g = torch.nn.grad.conv2d_input(inner.shape, net.conv2.weight, g, padding=1)
             if layer in ("conv1", "input"):
-                g = g * (net.norm.weight / (net.norm.running_var + net.norm.eps).sqrt())[:, None, None] * (below > 0)
+                g = g * (net.norm.weight / (net.norm.running_var + net.norm.eps).sqrt())[:, None, None]
+                g = g * ((below > 0) & (below < most))
                 g = g.clamp(min=0) if guided else g
             if layer == "input":
-                g = torch.nn.grad.conv2d_input(picture().shape, net.conv1.weight, g, stride=2, padding=1)
+                g = torch.nn.grad.conv2d_input(photo.shape, net.conv1.weight, g, stride=2, padding=1)
             found.append(g)
     return torch.stack(found)
 
@@ -89,7 +91,29 @@ def test_gradients_are_those_by_hand_however_relu_is_written(name: str, guided: 
     assert recording.guided == (2 if guided else 0)
 
 
-@pytest.mark.parametrize("activation", [F.leaky_relu, F.gelu, F.relu6, torch.sigmoid])
+BOUNDED: dict[str, Callable[[Tensor], Tensor]] = {
+    "F.relu6": F.relu6,
+    "F.relu6 in place": lambda x: F.relu6(x, inplace=True),
+    "module": nn.ReLU6(),
+    "module in place": nn.ReLU6(inplace=True),
+    "F.hardtanh": lambda x: F.hardtanh(x, 0, 6),
+    "by name": lambda x: F.hardtanh(x, max_val=6.0, min_val=0.0, inplace=True),
+}
+
+
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_gradients_of_relu6_are_those_by_hand_too(name: str, guided: bool) -> None:
+    net, photo = Net(BOUNDED[name]), 15 * picture()
+    layers = {"conv2": net.conv2, "conv1": net.conv1, "input": None}
+    recording = record(net, photo, layers, guided=guided)  # type: ignore[arg-type]
+    assert net.conv1(photo).amax() > 6
+    for layer, gradient in zip(layers, recording.gradients(TOPS), strict=True):
+        torch.testing.assert_close(gradient, by_hand(Net(), layer, guided=guided, photo=photo, most=6.0), msg=layer)
+    assert recording.guided == (2 if guided else 0)
+
+
+@pytest.mark.parametrize("activation", [F.leaky_relu, F.gelu, F.hardtanh, torch.sigmoid])
 def test_other_activations_stay_ordinary(activation: Callable[[Tensor], Tensor]) -> None:
     net = Net(activation)
     layers = {"conv1": net.conv1}

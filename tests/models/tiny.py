@@ -34,6 +34,8 @@ def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
         return layouts.vgg16(classes, width)
     if arch == "toy":
         return layouts.toy(classes, width)
+    if arch.startswith("efficientnet"):
+        return layouts.efficientnet(arch, classes, width)
     return layouts.resnet(arch, classes, width)
 
 

