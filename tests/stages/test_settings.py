@@ -11,7 +11,8 @@ import pytest
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output
 from camkit.pipeline.select import Inputs
-from camkit.stages import dcsm, infercam
+from camkit.settings import infercam
+from camkit.stages import dcsm
 from camkit.stages.cam import cam
 from camkit.stages.icd_apply import icd_apply
 from camkit.stages.network import Network
