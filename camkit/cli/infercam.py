@@ -38,8 +38,10 @@ def command(
     ] = None,
     preset: Annotated[
         Preset,
-        typer.Option(help="As the paper says, or as the authors' program does.", rich_help_panel=INFERENCE),
-    ] = "paper",
+        typer.Option(
+            help="With a wider margin, as the paper says, or as the authors' program does.", rich_help_panel=INFERENCE
+        ),
+    ] = "camkit",
     fast: Annotated[
         bool,
         typer.Option(

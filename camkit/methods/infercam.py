@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camkit.methods.resize import resize_maps, resize_photos, scaled_size
-from camkit.methods.response import EPSILON, ResponseMap, normalise, scale_pyramid, sum_responses
+from camkit.methods.response import ResponseMap, normalise, scale_pyramid, sum_responses
 from camkit.methods.split import Box, Centre, centre_of_sums, quarters, wrapped_quarters
 from camkit.settings.infercam import MARGIN_OF_ONE, MARGIN_OF_SEVERAL, Inference, Views
 from camkit.types import Size
@@ -30,7 +30,6 @@ class Patch:
     rows     the places of its classes in the image's list of classes, and `classes` themselves [C_p] int64
     box      in the image; `window`: the same with context, which the network sees
     found    [C_p, h, w] the largest of all rounds' maps
-    least    [C_p] what a map's maximum counts as at least, for each scale summed
     hidden   [h, w] bool what the next round is to hide, and how many pixels that is
     shares   of the box that were newly hidden, one for each round
     """
@@ -41,7 +40,6 @@ class Patch:
     box: Box
     window: Box
     found: Tensor | None = None
-    least: Tensor | None = None
     hidden: Tensor | None = None
     hidden_pixels: int = 0
     shares: list[float] = field(default_factory=list)
@@ -149,7 +147,8 @@ def plan(image: int, classes: Tensor, centres: Sequence[Centre], seen: Size, inf
 
 
 def _boxes(centres: Sequence[Centre], seen: Size, margin: int, inference: Inference) -> list[Box]:
-    margin = margin if inference.margin is None else inference.margin
+    if inference.margin is not None:
+        margin = round(inference.margin * max(seen) if inference.margin < 1 else inference.margin)
     return (wrapped_quarters if inference.published else quarters)(centres, seen, margin)
 
 
@@ -171,12 +170,8 @@ def hide_and_reinfer(
     dataset = images.new_tensor(mean_colour)
     active = list(patches)
     while active:
-        seen = [(g, infer_group(g, images, response, inference, views, dataset, multiple)) for g in groups_of(active)]
-        if not active[0].shares:
-            set_least(seen, inference.floor / len(views.scales))
-        summed = len(views.hiding if active[0].shares else views.scales)
-        for group, sums in seen:
-            maps = sums / _maxima(group, sums, summed)[..., None, None]
+        for group in groups_of(active):
+            maps = infer_group(group, images, response, inference, views, dataset, multiple)
             found = maps if group[0].found is None else torch.maximum(maps, torch.stack([_found(p) for p in group]))
             hidden = (found > inference.threshold).any(1)
             for patch, one, mask, pixels in zip(group, found, hidden, hidden.sum((1, 2)).tolist(), strict=True):
@@ -184,24 +179,6 @@ def hide_and_reinfer(
                 patch.shares.append((pixels - patch.hidden_pixels) / (patch.size[0] * patch.size[1]))
                 patch.hidden_pixels = pixels
         active = [patch for patch in active if patch.goes_on(inference)]
-
-
-def set_least(seen: Sequence[tuple[list[Patch], Tensor]], share: float) -> None:
-    """From the first round's sums: a share of a class's largest value in any patch of the image."""
-    peaks = [(patch, peak) for group, sums in seen for patch, peak in zip(group, sums.amax((2, 3)), strict=True)]
-    largest: dict[tuple[int, int], Tensor] = {}
-    for patch, peak in peaks:
-        for row, value in zip(patch.rows, peak, strict=True):
-            key = patch.image, row
-            largest[key] = torch.maximum(largest[key], value) if key in largest else value
-    for patch, _ in peaks:
-        patch.least = share * torch.stack([largest[patch.image, row] for row in patch.rows])
-
-
-def _maxima(group: Sequence[Patch], sums: Tensor, summed: int) -> Tensor:
-    """What each map, a sum over so many scales, is divided by: its maximum, or `least` where that is more. [G, C_p]"""
-    least = torch.stack([patch.least for patch in group if patch.least is not None])
-    return torch.maximum(sums.amax((2, 3)), summed * least) + EPSILON
 
 
 def _found(patch: Patch) -> Tensor:
@@ -228,7 +205,7 @@ def infer_group(
     dataset: Tensor,
     multiple: int,
 ) -> Tensor:
-    """One round's maps of patches of one shape, summed over the views: [G, C_p, h, w]."""
+    """One round's maps of patches of one shape: [G, C_p, h, w], each divided by its maximum."""
     classes = torch.stack([patch.classes for patch in group])
     mask = None
     if group[0].hidden is not None:
@@ -252,7 +229,7 @@ def infer_group(
         total = upsampled if total is None else total.add_(upsampled)
     assert total is not None
     top, left, bottom, right = group[0].inner
-    return total[..., top:bottom, left:right]
+    return normalise(total[..., top:bottom, left:right])
 
 
 def _ask(response: ResponseMap, photos: Tensor, mirrored: Tensor | None, classes: Tensor) -> Tensor:

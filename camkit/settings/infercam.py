@@ -10,10 +10,11 @@ from camkit.defaults import SCALES
 from camkit.errors import UsageError
 from camkit.settings.option import check, option, words
 
-Preset = Literal["paper", "published"]
+Preset = Literal["camkit", "paper", "published"]
 Fill = Literal["mean", "image", "zero", "dataset"]
 ManyClasses = Literal["per-class", "whole"]
 
+MARGIN = 0.16
 MARGIN_OF_ONE = 10
 MARGIN_OF_SEVERAL = 20
 
@@ -22,6 +23,7 @@ MARGIN_OF_SEVERAL = 20
 class Inference:
     """What is done to an image.
 
+    margin     None: MARGIN_OF_ONE or MARGIN_OF_SEVERAL pixels, by the number of classes
     published  where the authors' program differs in how it splits and hides, do as it does
     """
 
@@ -32,9 +34,10 @@ class Inference:
     fill: Fill = option(
         "mean", "What is hidden gets the mean colour of the patch, of the whole image or of the data set, or black."
     )
-    margin: int | None = option(
-        None, "Of the patches around the centres: {one} for one class, {several} for two.", low=0, metavar="PX",
-        facts={"one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
+    margin: float | None = option(
+        MARGIN, "Around the centres, in pixels, or below 1 as a share of the image's longer side: {share} (paper, "
+        "published {one} px for one class, {several} for two).", low=0, metavar="PX|SHARE",
+        facts={"share": MARGIN, "one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
     )  # fmt: skip
     many_classes: ManyClasses = option(
         "per-class", "Three and more: four patches for each class (paper), or the whole image (published)."
@@ -42,10 +45,6 @@ class Inference:
     context: int = option(
         0, "The network sees so much of the image around a patch too: {default}.", low=0, metavar="PX"
     )
-    floor: float = option(
-        0.0, "A map's maximum counts as at least this share of its class's largest in any patch: {presets}.",
-        low=0.0, high=1.0,
-    )  # fmt: skip
     published: bool = False
 
     def __post_init__(self) -> None:
@@ -87,8 +86,9 @@ class InferCamSettings(Inference, Views):
 
 
 PRESETS: Mapping[Preset, InferCamSettings] = {
-    "paper": InferCamSettings(),
-    "published": InferCamSettings(stop=0.02, many_classes="whole", published=True),
+    "camkit": InferCamSettings(),
+    "paper": InferCamSettings(margin=None),
+    "published": InferCamSettings(margin=None, stop=0.02, many_classes="whole", published=True),
 }
 
 FAST: Mapping[str, Any] = {
@@ -105,5 +105,5 @@ FAST_WORDS = (
 def settings_of(preset: Preset, changes: Mapping[str, Any]) -> InferCamSettings:
     """A preset with some of its numbers changed, by the names of the fields of InferCamSettings."""
     if preset not in PRESETS:
-        raise UsageError(f"--preset {preset} is not known; known are {' and '.join(get_args(Preset))}")
+        raise UsageError(f"--preset {preset} is not known; known are {', '.join(get_args(Preset))}")
     return replace(PRESETS[preset], **changes)

@@ -23,7 +23,7 @@ from tests.methods.test_response import TinyClassifier, as_batch, photo
 from tests.reference import infercam as reference
 
 SCALES = (1.0, 0.5)
-PAPER = Inference()
+PAPER = Inference(margin=None)
 ONCE = Views(SCALES, SCALES, SCALES)
 COLOUR = [255 * value for value in TinyClassifier.mean]
 
@@ -53,7 +53,14 @@ def test_the_paper_preset_equals_the_slow_reference(classes: list[int], seed: in
 
 @pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
 @pytest.mark.parametrize(
-    "changes", [{"floor": 1.0}, {"floor": 0.6, "context": 8}, {"fill": "image"}, {"fill": "zero", "context": 5}]
+    "changes",
+    [
+        {"margin": 0.16},
+        {"margin": 3},
+        {"context": 8},
+        {"fill": "image"},
+        {"fill": "zero", "context": 5},
+    ],
 )
 def test_what_the_paper_does_not_ask_equals_it_too(classes: list[int], changes: dict[str, Any]) -> None:
     equals_the_slow_reference(classes, 4, **changes)
@@ -98,8 +105,7 @@ SETTINGS = st.builds(
     Inference,
     split=st.booleans(), rounds=st.integers(1, 4), threshold=st.sampled_from([0.0, 0.4, 0.7, 1.0]),
     stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "image", "zero", "dataset"]),
-    margin=st.sampled_from([None, 0, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
-    floor=st.sampled_from([0.0, 0.5, 1.0]),
+    margin=st.sampled_from([None, 0, 0.2, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
 )  # fmt: skip
 SETTINGS = st.builds(replace, SETTINGS, context=st.sampled_from([0, 5, 200])) | st.builds(
     replace, SETTINGS, published=st.just(True)
@@ -139,51 +145,6 @@ def test_more_rounds_never_lower_a_map(seed: int, rounds: int, many: bool) -> No
     fewer, _ = run(image, classes, Inference(rounds=rounds, stop=0.0))
     more, _ = run(image, classes, Inference(rounds=rounds + 1, stop=0.0))
     assert (more >= fewer - 1e-6).all()
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 99), low=st.floats(0, 1), high=st.floats(0, 1), many=st.booleans())
-def test_a_higher_floor_never_raises_what_the_first_round_finds(seed: int, low: float, high: float, many: bool) -> None:
-    image, classes = as_batch(photo(30, 26, seed)), [[0, 1, 2]] if many else [[3, 1]]
-    lower, _ = run(image, classes, Inference(rounds=1, floor=min(low, high)))
-    higher, _ = run(image, classes, Inference(rounds=1, floor=max(low, high)))
-    assert (higher <= lower + 1e-6).all()
-    torch.testing.assert_close(higher.amax((2, 3)), lower.amax((2, 3)))
-
-
-@pytest.mark.parametrize(("floor", "expected"), [(0.0, 1.0), (0.5, 0.2), (1.0, 0.1)])
-def test_a_patch_where_little_is_seen_is_not_blown_up(floor: float, expected: float) -> None:
-    """The right patches answer a tenth as loud as the left ones; another image of the batch is louder still."""
-    images = torch.full((2, 3, 40, 40), 10.0)
-    images[0, :, :, :4] = 100
-    images[1] = 200
-
-    def brightness(photos: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        return photos[:, :1]
-
-    maps, notes = infer_cam(
-        images, torch.tensor([[1], [1]]), (40, 40), response=brightness, views=Views((1.0,)), mean_colour=COLOUR,
-        inference=Inference(rounds=1, floor=floor, margin=0),
-    )  # fmt: skip
-    assert notes[0]["centres"] == [[19, 10]]
-    torch.testing.assert_close(maps[0, 0, :, :4], torch.ones(40, 4))
-    torch.testing.assert_close(maps[0, 0, :, 10:], torch.full((40, 30), expected))
-    torch.testing.assert_close(maps[1], torch.ones(1, 40, 40))
-
-
-def test_a_later_round_is_measured_by_the_first_one_though_it_has_fewer_scales() -> None:
-    image = torch.full((1, 3, 40, 40), 30.0)
-    image[..., :20] = 100
-
-    def louder_without_the_left(photos: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        return photos[:, :1] * (1 + (photos.amin((1, 2, 3)) == 0))[:, None, None, None]
-
-    maps, _ = infer_cam(
-        image, torch.tensor([[1]]), (40, 40), response=louder_without_the_left, mean_colour=COLOUR,
-        inference=Inference(split=False, rounds=2, fill="zero", floor=1), views=Views((1.0, 1.0), (1.0,)),
-    )  # fmt: skip
-    torch.testing.assert_close(maps[0, 0, :, :20], torch.ones(40, 20))
-    torch.testing.assert_close(maps[0, 0, :, 20:], torch.full((40, 20), 0.6))
 
 
 def test_the_batch_does_not_change_what_is_seen() -> None:
@@ -282,7 +243,7 @@ def test_the_published_program_splits_where_we_do(oracles: Path) -> None:
         height, width = told["size_hw"]
         centres = [centre_of_mass(one, (height, width)) for one in maps[f"{id}_norm_cam"]]
         assert [list(centre) for centre in centres] == list(told["mass_center_int_yx"].values())
-        parts = plan(0, torch.arange(len(centres)), centres, (height, width), Inference(published=True))
+        parts = plan(0, torch.arange(len(centres)), centres, (height, width), settings_of("published", {}))
         assert [in_their_order(patch.box) for patch in parts] == told["split_boxes_y0y1x0x1"]
 
 

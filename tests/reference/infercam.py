@@ -42,6 +42,10 @@ def sums_of(
     return total
 
 
+def normalised(sums: np.ndarray) -> np.ndarray:
+    return np.stack([one / (one.max() + 1e-5) for one in sums])
+
+
 def centre(values: np.ndarray) -> tuple[int, int]:
     if values.sum() <= 0:
         return values.shape[0] // 2, values.shape[1] // 2
@@ -59,12 +63,12 @@ def four(centres: Sequence[tuple[int, int]], size: tuple[int, int], margin: int)
 
 def infer_cam(
     image: np.ndarray, classes: Sequence[int], features: Features, weight: np.ndarray, scales: Sequence[float],
-    *, threshold: float = 0.7, stop: float = 0.01, rounds: int = 5, floor: float = 0.0, context: int = 0,
-    fill: str = "mean",
+    *, threshold: float = 0.7, stop: float = 0.01, rounds: int = 5, context: int = 0,
+    fill: str = "mean", margin: float | None = None,
 ) -> Result:  # fmt: skip
     height, width = image.shape[:2]
 
-    def sums_in(box: tuple[int, int, int, int], hidden: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    def maps_in(box: tuple[int, int, int, int], hidden: np.ndarray, rows: Sequence[int]) -> np.ndarray:
         """The box's part of what is seen in the box and around it, with something of the box hidden."""
         top, left, bottom, right = box
         above, before = max(top - context, 0), max(left - context, 0)
@@ -74,29 +78,26 @@ def infer_cam(
         pixels = image if fill == "image" else image[top:bottom, left:right]
         colour = np.zeros(3) if fill == "zero" else pixels.reshape(-1, 3).astype(np.float64).mean(0)
         sums = sums_of(window, covered, colour, [classes[row] for row in rows], features, weight, scales)
-        return sums[:, top - above : bottom - above, left - before : right - before]
+        return normalised(sums[:, top - above : bottom - above, left - before : right - before])
 
     everything = list(range(len(classes)))
     nothing = np.zeros((height, width), bool)
     baseline = sums_of(image, nothing, np.zeros(3), classes, features, weight, scales)
-    centres = [centre(values / (values.max() + 1e-5)) for values in baseline]
+    centres = [centre(values) for values in normalised(baseline)]
+    asked = None if margin is None else round(margin * max(height, width)) if margin < 1 else int(margin)
     if len(classes) <= 2:
-        jobs = [(box, everything) for box in four(centres, (height, width), 10 if len(classes) == 1 else 20)]
+        pixels = (10 if len(classes) == 1 else 20) if asked is None else asked
+        jobs = [(box, everything) for box in four(centres, (height, width), pixels)]
     else:
-        jobs = [(box, [row]) for row in everything for box in four([centres[row]], (height, width), 10)]
-    firsts = [sums_in(box, np.zeros((box[2] - box[0], box[3] - box[1]), bool), rows) for box, rows in jobs]
-    largest = [max(one[rows.index(c)].max() for one, (_, rows) in zip(firsts, jobs, strict=True) if c in rows)
-               for c in everything]  # fmt: skip
+        pixels = 10 if asked is None else asked
+        jobs = [(box, [row]) for row in everything for box in four([centres[row]], (height, width), pixels)]
     result = Result(np.zeros((len(classes), height, width)), [box for box, _ in jobs], [])
-    for (box, rows), first in zip(jobs, firsts, strict=True):
-        found, hidden = np.zeros_like(first), np.zeros(first.shape[1:], bool)
+    for box, rows in jobs:
+        hidden = np.zeros((box[2] - box[0], box[3] - box[1]), bool)
+        found = np.zeros((len(rows), *hidden.shape))
         shares: list[float] = []
         while len(shares) < rounds:
-            seen = sums_in(box, hidden, rows) if shares else first
-            for place, row in enumerate(rows):
-                found[place] = np.maximum(
-                    found[place], seen[place] / (max(seen[place].max(), floor * largest[row]) + 1e-5)
-                )
+            found = np.maximum(found, maps_in(box, hidden, rows))
             now = (found > threshold).any(0)
             shares.append((now.sum() - hidden.sum()) / now.size)
             hidden = now
