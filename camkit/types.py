@@ -6,14 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 Size = tuple[int, int]
 """Height and width, in this order, in pixels."""
 
+Box = tuple[int, int, int, int]
+"""top, left, bottom, right in pixels, the last two exclusive."""
+
+
+Resolution = int | Literal["full"]
+"""Of maps: one value for so many pixels each way, or for every pixel."""
+
+LongerSide = int | Literal["native"]
+"""At which a photo is seen: in pixels, or as it is."""
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+OnError = Literal["skip", "stop"]
+"""What becomes of a run when an image fails."""
+
+Dtype = Literal["float16", "float32", "uint8"]
+"""In which maps are kept."""
+
+ProbsDtype = Literal["float16", "float32"]
+
+Format = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
+"""In which other programs keep maps and masks."""
+
+Rule = Literal["threshold", "icd"]
+"""How masks are made of maps, and of signed scores."""
+
+Sort = Literal["id", "worst", "best"]
+"""Of the images that are shown: by id, or by how well the first store does."""
 
 Pooling = Literal["average", "maximum"]
 """How a classifier's scores at all positions become one score."""
@@ -24,6 +50,8 @@ AffinityKind = Literal["affinitynet", "irn"]
 
 def no_classes() -> np.ndarray:
     """The classes of an activation that has none, or that is about all classes at once."""
+    import numpy as np
+
     return np.empty(0, dtype=np.int64)
 
 

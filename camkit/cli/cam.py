@@ -8,10 +8,10 @@ def command(
     inputs: o.Inputs,
     network: o.Network,
     output: o.Output,
-    resize: o.Resize = None,
-    scales: o.Scales = o.DEFAULT_SCALES,
-    flip: o.Flip = True,
-    size: o.MapSize = "4",
+    resize: o.Resize,
+    pyramid: o.Pyramid,
+    refined: o.Refined = None,
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """Class activation maps: where the classifier sees each class that an image has.
@@ -23,17 +23,7 @@ def command(
     camkit cam --ckpt mine.safetensors --images photos/ --labels tags.csv | camkit mask --png masks/
     """
     from camkit.cli.console import close_with
-    from camkit.cli.parse import numbers
     from camkit.stages.cam import cam
 
-    summary = cam(
-        inputs,
-        network,
-        output,
-        runtime,
-        scales=numbers("--scales", scales, low=0.01, high=16),
-        flip=flip,
-        resize=resize,
-        size=size,
-    )
+    summary = cam(inputs, network, output, runtime, refined=refined, resize=resize, size=size, **pyramid)
     close_with(summary, output.out)

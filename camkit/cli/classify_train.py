@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-import typer
 
 from camkit.cli import options as o
 from camkit.cli import training_options as t
@@ -12,40 +9,25 @@ from camkit.cli import training_options as t
 if TYPE_CHECKING:
     from camkit.stages.training import Trained
 
-log = logging.getLogger("camkit")
-
 
 def command(
     *,
-    images: o.Images,
+    inputs: t.Learned,
     out: t.Out,
-    list: o.List = None,
-    labels: t.Labels = None,
-    classes: t.Classes = None,
-    limit: o.Limit = None,
-    val: t.Val = None,
-    val_images: t.ValImages = None,
-    val_labels: t.ValLabels = None,
+    validation: t.Validation,
     patches: Annotated[
         Path | None,
-        typer.Option(
-            metavar="STORE",
-            help="Maps of the training photos (camkit cam): the patches around their centres train too, as InferCam's "
+        o.IMAGES(
+            "Maps of the training photos (camkit cam): the patches around their centres train too, as InferCam's "
             "split & unite has it.",
-            rich_help_panel=o.IMAGES,
+            metavar="STORE",
         ),
     ] = None,
-    init: t.Init = None,
-    arch: t.Arch = None,
-    model: t.Model = None,
-    width: t.Width = None,
-    output_stride: o.OutputStride = None,
+    start: t.Start,
     preset: t.Preset = None,
     changes: t.Changes,
-    input_size: t.InputSize = None,
-    overwrite: o.Overwrite = False,
+    saving: t.Saving,
     runtime: t.Runtime,
-    save_every: t.SaveEvery = 300.0,
 ) -> None:
     """Train a classifier on image-level labels, from ImageNet weights, a published one, or nothing.
 
@@ -58,30 +40,17 @@ def command(
 
     camkit classify-train --images photos/ --labels tags.csv --arch resnet18 --epochs 40 --out mine.safetensors
     """
-    from camkit.cli.console import raise_for
-    from camkit.pipeline.select import Inputs
     from camkit.stages.classify_train import classify_train
-    from camkit.stages.training import Start, recipe_of
+    from camkit.stages.training import recipe_of
 
-    start = Start(init, arch, width, output_stride, model)
+    recipe = recipe_of(preset, start, changes)
     trained = classify_train(
-        Inputs(images, list, labels, classes, limit),
-        start,
-        out,
-        recipe_of(preset, start, changes),
-        runtime,
-        validation=t.photos_to_judge(images, labels, val, val_images, val_labels),
-        patches=patches,
-        input_size=input_size,
-        overwrite=overwrite,
-        seconds_between_saves=save_every,
+        inputs, start, out, recipe, runtime, validation=validation(inputs), patches=patches, **saving
     )
-    log.info("%s: %s", out, sentence(trained))
-    raise_for(trained.summary.failures, trained.summary.images, "they were left out of the training")
+    t.close_with(trained, out, of_best(trained))
 
 
-def sentence(trained: Trained) -> str:
+def of_best(trained: Trained) -> str:
     best = trained.best or {}
     precision = best.get("mean_average_precision")
-    told = f", best epoch {best['epoch']:.0f}, mAP {100 * precision:.1f}" if precision is not None else ""
-    return t.course(trained) + told
+    return f", best epoch {best['epoch']:.0f}, mAP {100 * precision:.1f}" if precision is not None else ""

@@ -93,10 +93,13 @@ def table_console(stream: TextIO) -> Console:
     return Console(file=stream, width=width, force_terminal=sys.stdout.isatty())
 
 
-def close_with(summary: Summary, name: Path | None = None) -> None:
+AGAIN = "run the same command again to try them again"
+
+
+def close_with(summary: Summary, name: Path | None = None, advice: str = AGAIN) -> None:
     """The closing line; failures become exit code 3."""
     log.info("%s: %s", name or "-", sentence(summary))
-    raise_for(summary.failures, summary.images, "run the same command again to try them again")
+    raise_for(summary.failures, summary.images, advice)
 
 
 def images(count: int) -> str:

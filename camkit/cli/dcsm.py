@@ -1,15 +1,44 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Annotated, Any
 
 from camkit.cli import options as o
+from camkit.cli.groups import Group, Panel, Settings
+from camkit.settings.dcsm import INPUT_SIZE, PRESETS, Backprop, settings_of
+from camkit.types import LongerSide
 
-SALIENCY = "Saliency (defaults: the paper's)"
+SALIENCY = Panel("Saliency (defaults: the paper's)")
+SEEN = ("scales",)
+Changes = Annotated[dict[str, Any], Settings(PRESETS, SALIENCY, but=SEEN)]
+Scales = Annotated[dict[str, Any], Settings(PRESETS, o.METHOD, but=tuple(set(vars(PRESETS["guided"])) - set(SEEN)))]
+Resize = Annotated[
+    "LongerSide | None",
+    Group(o.resize, {"resize": f"Longer side of a photo at scale 1. Default: the checkpoint's, else {INPUT_SIZE}."}),
+]
+Sizes = Annotated[
+    str | None,
+    o.METHOD(
+        "Longer sides of the photo, instead of --resize and --scales; the middle one says who competes.",
+        metavar="N,N,…",
+    ),
+]
 
 
-BackpropChoice = Literal["guided", "plain", "input"]
+def seen(resize: Resize, scales: Scales, sizes: Sizes = None) -> Seen:
+    """Of the photo: its longer side at scale 1, and what of the settings changes."""
+    from camkit.cli.parse import numbers
+    from camkit.errors import UsageError
+    from camkit.stages.dcsm import scales_of
+
+    if sizes is None:
+        return resize, scales
+    if resize is not None or scales:
+        raise UsageError("--sizes says at which sizes photos are seen; leave out --resize and --scales")
+    middle, factors = scales_of(numbers("--sizes", sizes, low=16, high=10_000))
+    return middle, {"scales": factors}
+
+
+Seen = Annotated["tuple[LongerSide | None, dict[str, Any]]", Group(seen)]
 
 
 def command(
@@ -18,87 +47,15 @@ def command(
     network: o.Network,
     output: o.Output,
     backprop: Annotated[
-        BackpropChoice,
-        typer.Option(
-            help="guided: only what is positive passes a ReLU; plain; input: Simonyan's baseline, plain gradients of "
-            "the photo, nothing subtracted, one size, alpha 8.",
-            rich_help_panel=SALIENCY,
+        Backprop,
+        SALIENCY(
+            "guided: only what is positive passes a ReLU; plain; input: Simonyan's baseline, plain gradients of the "
+            f"photo, nothing subtracted, one size, alpha {PRESETS['input'].alpha:g}."
         ),
     ] = "guided",
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,…",
-            help="Whose gradients count: of those that camkit info --layers CKPT lists, or parts of them "
-            "(layer3.0.conv1), or input. Default: listed there too.",
-            rich_help_panel=SALIENCY,
-            show_default=False,
-        ),
-    ] = None,
-    candidates: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="So many classes compete at least, the highest scores. 0: nothing is subtracted. 3.",
-            rich_help_panel=SALIENCY,
-            show_default=False,
-        ),
-    ] = None,
-    candidate_threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Classes that score above compete too: 0.5.",
-            rich_help_panel=SALIENCY,
-            show_default=False,
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(min=0.01, max=1000, help="Of tanh: 3.", rich_help_panel=SALIENCY, show_default=False),
-    ] = None,
-    normalise: Annotated[
-        bool | None,
-        typer.Option("--normalise/--no-normalise", help="Divide by the maximum before tanh.", rich_help_panel=SALIENCY),
-    ] = None,
-    upsample_channels: Annotated[
-        bool | None,
-        typer.Option(
-            "--upsample-channels",
-            help="Upsample every channel, then take the maximum: the paper's formula, slower by far.",
-            rich_help_panel=SALIENCY,
-            show_default=False,
-        ),
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,…",
-            help="Longer sides of the photo, instead of --resize and --scales; the middle one says who competes.",
-            rich_help_panel=o.METHOD,
-        ),
-    ] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|native",
-            help="Longer side of a photo at scale 1. Default: the checkpoint's, else 500.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
-        ),
-    ] = None,
-    scales: Annotated[
-        str | None,
-        typer.Option(
-            metavar="S,S,…",
-            help="Scales whose maps are averaged: 0.8,1,1.2.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
-        ),
-    ] = None,
-    size: o.MapSize = "4",
+    changes: Changes,
+    seen: Seen,
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """DCSM: where a class makes the classifier's inner layers react, and the other candidate classes do not.
@@ -112,27 +69,8 @@ def command(
     camkit dcsm --ckpt mine.safetensors --images photos/ --labels tags.csv --layers layer2,layer3 --out dcsms.h5
     """
     from camkit.cli.console import close_with
-    from camkit.cli.parse import numbers
-    from camkit.errors import UsageError
-    from camkit.stages.dcsm import dcsm, scales_of, settings_of
+    from camkit.stages.dcsm import dcsm
 
-    given: dict[str, Any] = {
-        "layers": None if layers is None else tuple(name.strip() for name in layers.split(",")),
-        "candidates": candidates, "alpha": alpha,
-        "candidate_threshold": candidate_threshold, "normalise": normalise, "upsample_channels": upsample_channels,
-        "scales": None if scales is None else tuple(numbers("--scales", scales, low=0.01, high=16)),
-    }  # fmt: skip
-    if sizes is not None:
-        if resize is not None or scales is not None:
-            raise UsageError("--sizes says at which sizes photos are seen; leave out --resize and --scales")
-        resize, given["scales"] = scales_of(numbers("--sizes", sizes, low=16, high=10_000))
-    summary = dcsm(
-        inputs,
-        network,
-        output,
-        runtime,
-        settings=settings_of(backprop, {name: value for name, value in given.items() if value is not None}),
-        resize=resize,
-        size=size,
-    )
-    close_with(summary, output.out)
+    resize, scales = seen
+    settings = settings_of(backprop, {**changes, **scales})
+    close_with(dcsm(inputs, network, output, runtime, settings=settings, resize=resize, size=size), output.out)

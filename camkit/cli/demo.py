@@ -22,11 +22,11 @@ def command(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Where to draw and to write; made if it is not there.")
     ] = Path("camkit-demo"),
-    scenes: Annotated[int, typer.Option(metavar="N", min=1, help="How many scenes to draw.")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other scenes. 0 trained the classifier.")] = 1,
+    scenes: Annotated[int, o.UNTITLED("How many scenes to draw.", metavar="N", low=1)] = 40,
+    seed: Annotated[int, o.UNTITLED("Another seed, other scenes. 0 trained the classifier.", low=0)] = 1,
     open_page: Annotated[
         bool | None,
-        typer.Option("--open/--no-open", help="Open the page in a browser. Default: if a person is there to see it."),
+        o.UNTITLED("Open the page in a browser. Default: if a person is there to see it.", "--open/--no-open"),
     ] = None,
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,

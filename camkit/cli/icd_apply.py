@@ -1,42 +1,33 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-import typer
+from typing import Annotated, Any
 
 from camkit.cli import options as o
+from camkit.cli.groups import Settings
+from camkit.settings.icd import Branch
+from camkit.settings.views import ONE_SCALE
 
-BranchChoice = Literal["top-down", "bottom-up", "cam"]
+AVERAGED = {"scales": "Scales whose scores are averaged."}
 
 
 def command(
     *,
     inputs: o.Inputs,
-    ckpt: o.Ckpt,
+    network: o.OwnNetwork,
     output: o.Output,
-    model: o.Model = None,
-    output_stride: o.OutputStride = None,
     branch: Annotated[
-        BranchChoice,
-        typer.Option(
-            help="top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps.",
-            rich_help_panel=o.METHOD,
-        ),
+        Branch,
+        o.METHOD("top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps."),
     ] = "top-down",
     raw: Annotated[
         bool,
-        typer.Option(
-            "--raw",
-            help="Scores as the network gives them, instead of each class's divided by its largest of either sign.",
-            rich_help_panel=o.METHOD,
+        o.METHOD(
+            "Scores as the network gives them, instead of each class's divided by its largest of either sign.", "--raw"
         ),
     ] = False,
-    resize: o.Resize = None,
-    scales: Annotated[
-        str, typer.Option(metavar="S,S,…", help="Scales whose scores are averaged.", rich_help_panel=o.METHOD)
-    ] = "1",
-    flip: o.Flip = False,
-    size: o.MapSize = "4",
+    resize: o.Resize,
+    pyramid: Annotated[dict[str, Any], Settings({"one": ONE_SCALE}, o.METHOD, told=AVERAGED)],
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """ICD: signed scores of every class that an image has, above 0 where it is and below 0 where it is not.
@@ -51,20 +42,7 @@ def command(
     camkit mask scores.h5 --rule icd --cams cams.h5 --png seeds/
     """
     from camkit.cli.console import close_with
-    from camkit.cli.parse import numbers
     from camkit.stages.icd_apply import icd_apply
-    from camkit.stages.network import Network
 
-    summary = icd_apply(
-        inputs,
-        Network(ckpt, model=model, output_stride=output_stride),
-        output,
-        runtime,
-        branch=branch,
-        scales=numbers("--scales", scales, low=0.01, high=16),
-        flip=flip,
-        raw=raw,
-        resize=resize,
-        size=size,
-    )
+    summary = icd_apply(inputs, network, output, runtime, branch=branch, raw=raw, resize=resize, size=size, **pyramid)
     close_with(summary, output.out)

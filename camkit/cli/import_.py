@@ -1,79 +1,59 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from camkit.cli import options as o
-from camkit.cli.options import DtypeChoice
-from camkit.defaults import WORKERS
+from camkit.cli.groups import Group, Panel
+from camkit.types import Format
 
-FormatChoice = Literal["auto", "psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
-KindChoice = Literal["maps", "probs"]
-FILES = "Files"
+if TYPE_CHECKING:
+    from camkit.stages import import_ as stages
+
+FILES = Panel("Files")
 
 
-def command(
-    path: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="What to import.", show_default=False)],
-    out: o.Out = None,
-    format: Annotated[
-        FormatChoice,
-        typer.Option(help="What wrote the files; auto looks into them.", rich_help_panel=FILES),
-    ] = "auto",
+def foreign(
+    format: Annotated[Literal["auto", Format], FILES("What wrote the files; auto looks into them.")] = "auto",
     kind: Annotated[
-        KindChoice | None,
-        typer.Option(
-            help="Of psa, irn, npz: maps, or probabilities with a background. Default: probs where they sum to 1.",
-            rich_help_panel=FILES,
-            show_default=False,
-        ),
+        Literal["maps", "probs"] | None,
+        FILES("Of psa, irn, npz: maps, or probabilities with a background. Default: probs where they sum to 1."),
     ] = None,
     array: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of irn, npz: the array to take. Default: cam or its like, else high_res or its like.",
-            rich_help_panel=FILES,
-            show_default=False,
-        ),
+        FILES("Of irn, npz: the array to take. Default: cam or its like, else high_res or its like.", metavar="NAME"),
     ] = None,
-    clip: Annotated[
-        bool,
-        typer.Option("--clip", help="Take values below 0 as 0 and above 1 as 1.", rich_help_panel=FILES),
-    ] = False,
+    clip: Annotated[bool, FILES("Take values below 0 as 0 and above 1 as 1.", "--clip")] = False,
     classes: Annotated[
         str | None,
-        typer.Option(
+        FILES(
+            "Class names, one a line, without background. Default: those in the files, else VOC's 20.",
             metavar="voc|coco|FILE",
-            help="Class names, one a line, without background. Default: those in the files, else VOC's 20.",
-            rich_help_panel=FILES,
-            show_default=False,
         ),
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(
-            "--images",
-            help="The photos: they say the ids, and how large an image is where the files do not.",
-            rich_help_panel=o.IMAGES,
-            show_default=False,
-        ),
+        o.IMAGES("The photos: they say the ids, and how large an image is where the files do not."),
     ] = None,
     list: o.List = None,
     limit: o.Limit = None,
-    dtype: Annotated[
-        DtypeChoice | None,
-        typer.Option(
-            "--dtype",
-            help="Number type of maps and probabilities. Default: float16.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: o.Overwrite = False,
-    workers: o.Workers = WORKERS,
-    on_error: o.OnError = "skip",
+) -> Foreign:
+    from camkit.stages.import_ import Foreign
+
+    return Foreign(None if format == "auto" else format, kind, classes, array, images, list, limit, clip)
+
+
+Foreign = Annotated["stages.Foreign", Group(foreign)]
+
+
+def command(
+    *,
+    path: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="What to import.")],
+    foreign: Foreign,
+    output: o.OutputOfSome,
+    runtime: o.NoNetwork,
 ) -> None:
     """A store from what other programs wrote: class activation maps, CRF probabilities, masks.
 
@@ -94,22 +74,6 @@ def command(
     camkit import instances_val2014.json --classes coco --images val2014/ --out masks.h5
     """
     from camkit.cli.console import close_with
-    from camkit.pipeline.output import Output, Runtime
-    from camkit.stages.import_ import Foreign, import_files
+    from camkit.stages.import_ import import_files
 
-    summary = import_files(
-        path,
-        Output(out, overwrite, dtype),
-        Runtime(workers=workers, on_error=on_error),
-        Foreign(
-            format=None if format == "auto" else format,
-            kind=kind,
-            classes=classes,
-            array=array,
-            images=images,
-            list=list,
-            limit=limit,
-            clip=clip,
-        ),
-    )
-    close_with(summary, out)
+    close_with(import_files(path, output, runtime, foreign), output.out)

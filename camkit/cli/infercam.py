@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Annotated, Any
 
 from camkit.cli import options as o
-from camkit.cli.groups import Settings
-from camkit.settings.infercam import FAST, FAST_WORDS, PRESETS, Inference, Preset, Views, settings_of
+from camkit.cli.groups import Panel, Settings
+from camkit.settings.infercam import FAST, FAST_WORDS, PRESETS, Inference, Preset, Response, Views, settings_of
 
-INFERENCE = "Inference (defaults: the preset's)"
-
-
-ResponseChoice = Literal["cam", "lpcam", "dcsm", "icd"]
+INFERENCE = Panel("Inference (defaults: the preset's)")
+SUMMED = {"scales": "Scales whose maps are summed: {default}."}
 
 
 def command(
@@ -21,43 +17,22 @@ def command(
     network: o.Network,
     output: o.Output,
     response: Annotated[
-        ResponseChoice,
-        typer.Option(
-            help="Whose maps of each part are united. icd: --ckpt is one of camkit icd-train.",
-            rich_help_panel=INFERENCE,
-        ),
+        Response, INFERENCE("Whose maps of each part are united. icd: --ckpt is one of camkit icd-train.")
     ] = "cam",
     prototypes: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE|-",
-            help="For --response lpcam: the prototypes store of camkit lpcam-cluster.",
-            rich_help_panel=INFERENCE,
-            show_default=False,
-        ),
+        INFERENCE("For --response lpcam: the prototypes store of camkit lpcam-cluster.", metavar="FILE|-"),
     ] = None,
     preset: Annotated[
-        Preset,
-        typer.Option(
-            help="With a wider margin, as the paper says, or as the authors' program does.", rich_help_panel=INFERENCE
-        ),
+        Preset, INFERENCE("With a wider margin, as the paper says, or as the authors' program does.")
     ] = "camkit",
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast",
-            help=f"A fifth of the time, for some of the gain: {FAST_WORDS}.",
-            rich_help_panel=INFERENCE,
-        ),
-    ] = False,
+    fast: Annotated[bool, INFERENCE(f"A fifth of the time, for some of the gain: {FAST_WORDS}.", "--fast")] = False,
     changes: Annotated[dict[str, Any], Settings(PRESETS, INFERENCE, of=Inference)],
-    iterate: Annotated[
-        bool,
-        typer.Option("--iterate/--no-iterate", help="Hide what was found and infer again.", rich_help_panel=INFERENCE),
-    ] = True,
-    views: Annotated[dict[str, Any], Settings(PRESETS, o.METHOD, of=Views)],
-    resize: o.Resize = None,
-    size: o.MapSize = "4",
+    iterate: Annotated[bool, INFERENCE("Hide what was found and infer again.", "--iterate/--no-iterate")] = True,
+    views: Annotated[dict[str, Any], Settings(PRESETS, o.METHOD, of=Views, told=SUMMED)],
+    refined: o.Refined = None,
+    resize: o.Resize,
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """InferCam: class activation maps of more of the object, from the same classifier, without training it again.
@@ -75,15 +50,9 @@ def command(
     from camkit.stages.infercam import infercam
 
     once = {} if iterate else {"rounds": 1}
+    settings = settings_of(preset, {**(FAST if fast else {}), **changes, **once, **views})
     summary = infercam(
-        inputs,
-        network,
-        output,
-        runtime,
-        response=response,
-        prototypes=prototypes,
-        settings=settings_of(preset, {**(FAST if fast else {}), **changes, **once, **views}),
-        resize=resize,
-        size=size,
-    )
+        inputs, network, output, runtime, settings=settings, response=response, prototypes=prototypes,
+        refined=refined, resize=resize, size=size,
+    )  # fmt: skip
     close_with(summary, output.out)

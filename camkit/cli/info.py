@@ -14,18 +14,15 @@ def command(
         typer.Argument(
             metavar="[FILE]...",
             help="A store (or its shards), or a checkpoint; - or nothing in a pipe: the store on standard input.",
-            show_default=False,
         ),
     ] = None,
-    failures: Annotated[
-        bool, typer.Option("--failures", help="Only the ids that failed, and why, one a line.")
-    ] = False,
+    failures: Annotated[bool, o.UNTITLED("Only the ids that failed, and why, one a line.", "--failures")] = False,
     id: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="Only this image: its classes, size, and what a method noted of it."),
+        o.UNTITLED("Only this image: its classes, size, and what a method noted of it.", "--id", metavar="ID"),
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Only the checkpoint's named layers, as camkit dcsm --layers takes them.")
+        bool, o.UNTITLED("Only the checkpoint's named layers, as camkit dcsm --layers takes them.", "--layers")
     ] = False,
     model: Annotated[
         str | None,

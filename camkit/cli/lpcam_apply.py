@@ -1,31 +1,31 @@
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from pathlib import Path
+from typing import Annotated, Any
 
 from camkit.cli import options as o
+from camkit.cli.groups import Settings
+from camkit.settings.lpcam import AS_STORED, PRESETS, Thresholds
+
+CLUSTERED = ("clusters", "threshold", "take_best")
 
 
 def command(
     *,
     inputs: o.Inputs,
     network: o.Network,
-    prototypes: o.Prototypes = None,
-    output: o.Output,
-    foreground_score: o.ForegroundScore = None,
-    context_score: o.ContextScore = None,
-    context_low: o.ContextLow = None,
-    foreground_only: Annotated[
-        bool,
-        typer.Option(
-            "--foreground-only", help="Subtract no context: LPCAM-F of the paper.", rich_help_panel=o.PROTOTYPES
+    prototypes: Annotated[
+        Path | None,
+        o.PROTOTYPES(
+            "Prototypes store of camkit lpcam-cluster; - or nothing in a pipe: standard input.", metavar="FILE|-"
         ),
-    ] = False,
-    resize: o.Resize = None,
-    scales: o.Scales = o.DEFAULT_SCALES,
-    flip: o.Flip = True,
-    size: o.MapSize = "4",
+    ] = None,
+    output: o.Output,
+    scores: Annotated[dict[str, Any], Settings(PRESETS, o.PROTOTYPES, but=CLUSTERED)],
+    use: Annotated[dict[str, Any], Settings({"stored": AS_STORED}, o.PROTOTYPES)],
+    resize: o.Resize,
+    pyramid: o.Pyramid,
+    size: o.Size,
     runtime: o.Runtime,
 ) -> None:
     """LPCAM, second step: where an image is like the prototypes of a class, and not like those of its context.
@@ -38,20 +38,10 @@ def command(
     camkit lpcam-apply --prototypes prototypes.h5 --ckpt resnet50.pth --images photos/ | camkit mask --png masks/
     """
     from camkit.cli.console import close_with
-    from camkit.cli.parse import numbers
     from camkit.stages.lpcam_apply import lpcam_apply
-    from camkit.stages.prototypes import Thresholds
 
+    thresholds = Thresholds(**scores, **use)
     summary = lpcam_apply(
-        prototypes,
-        inputs,
-        network,
-        output,
-        runtime,
-        thresholds=Thresholds(foreground_score, context_score, context_low, foreground_only),
-        scales=numbers("--scales", scales, low=0.01, high=16),
-        flip=flip,
-        resize=resize,
-        size=size,
+        prototypes, inputs, network, output, runtime, thresholds=thresholds, resize=resize, size=size, **pyramid
     )
     close_with(summary, output.out)

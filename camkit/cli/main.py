@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -21,36 +21,51 @@ from camkit.cli.options import common
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
-    "demo", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply", "icd-train",
-    "icd-apply", "affinity-train", "irn-train", "crf", "superpixels", "refine", "mask", "evaluate", "show", "info",
-    "merge", "import", "export", "toy-world",
+    "demo", "masks", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply",
+    "icd-train", "icd-apply", "affinity-train", "irn-train", "crf", "superpixels", "refine", "mask", "evaluate", "show",
+    "info", "merge", "import", "export", "toy-world",
 )  # fmt: skip
 INTERRUPTED = 130
 
 
 class CommandGroup(TyperGroup):
-    """Finds a command in the file of its name."""
+    """Finds a command in the file of its name; one with METHODS is a group of those, each in a file of its own."""
+
+    names: Sequence[str] = COMMANDS
+    within = ""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return list(self.names)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.names:
             return None
-        name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
-        module = importlib.import_module(f"camkit.cli.{name}")
-        single = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+        module = importlib.import_module(f"camkit.cli.{module_of(self.within + cmd_name)}")
+        if hasattr(module, "METHODS"):
+            return group_of_methods(cmd_name, module.METHODS, module.__doc__)
+        single = typer.Typer(add_completion=False, **LOOK)
         single.command(cmd_name)(guarded(module.command))
         return typer.main.get_command(single)
 
 
-app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def module_of(command: str) -> str:
+    """`import` is a word of Python's."""
+    return command.replace("-", "_") + ("_" if keyword.iskeyword(command) else "")
+
+
+def group_of_methods(name: str, methods: Sequence[str], about: str | None) -> Any:
+    kind = type("MethodGroup", (CommandGroup,), {"names": methods, "within": f"{name}_"})
+    group = typer.Typer(name=name, cls=kind, add_completion=False, subcommand_metavar="METHOD [ARGS]...", **LOOK)
+
+    @group.callback(help=about)
+    def choose() -> None: ...
+
+    return typer.main.get_command(group)
+
+
+LOOK: Any = {"no_args_is_help": True, "rich_markup_mode": "rich", "pretty_exceptions_enable": False}
+
+app = typer.Typer(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]}, **LOOK)
 
 
 @app.callback(invoke_without_command=True)

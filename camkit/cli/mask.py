@@ -1,69 +1,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
+from typing import Annotated
 
 from camkit.cli import options as o
-from camkit.defaults import MASK_THRESHOLD
-
-RuleChoice = Literal["threshold", "icd"]
+from camkit.defaults import MASK_THRESHOLD, SALIENT_FROM
+from camkit.types import Rule
 
 
 def command(
-    stores: o.Stores = None,
+    *,
+    stores: o.Stores,
     rule: Annotated[
-        RuleChoice | None,
-        typer.Option(
-            help="threshold of maps; icd of signed scores: foreground above 0, background where all are below, what == "
-            "neither undecided. Default: the one that fits the store.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
+        Rule | None,
+        o.METHOD(
+            "threshold of maps; icd of signed scores: foreground above 0, background where all are below, what is "
+            "neither undecided. Default: the one that fits the store."
         ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Of maps: a pixel belongs to the class with the largest map where that is above, else to background. "
+        o.METHOD(
+            "Of maps: a pixel belongs to the class with the largest map where that is above, else to background. "
             f"camkit evaluate finds the best one where there is ground truth. Default: {MASK_THRESHOLD:g}.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
+            low=0.0,
+            high=1.0,
         ),
     ] = None,
     cams: Annotated[
         Path | None,
-        typer.Option(
+        o.METHOD(
+            "icd: maps of the same images; of several classes that claim a pixel the one with the largest product of "
+            "map and score gets it. Without them that with the largest score.",
             metavar="STORE",
-            help="icd: maps of the same images; of several classes that claim a pixel the one with the largest product "
-            "of map and score gets it. Without them that with the largest score.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
         ),
     ] = None,
     saliency: Annotated[
         Path | None,
-        typer.Option(
+        o.METHOD(
+            f"icd: grey pictures of how salient each pixel is; background is below {SALIENT_FROM:g}, whatever the "
+            "scores are.",
             metavar="FOLDER",
-            help="icd: grey pictures of how salient each pixel is; background is below 0.01, whatever the scores are.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
         ),
     ] = None,
-    out: o.Out = None,
+    output: o.Store,
     png: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Instead of a store: a folder of PNGs with the VOC palette.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
+        Path | None, o.OUTPUT("Instead of a store: a folder of PNGs with the VOC palette.", metavar="FOLDER")
     ] = None,
-    overwrite: o.Overwrite = False,
-    on_error: o.OnError = "skip",
+    runtime: o.NoPhotos,
 ) -> None:
     """Segmentation masks from a store of maps, signed scores, probabilities (by the most probable class) or masks.
 
@@ -77,19 +61,9 @@ def command(
     """
     from camkit.cli.console import close_with
     from camkit.errors import UsageError
-    from camkit.pipeline.output import Output, Runtime
     from camkit.stages.mask import mask
 
-    if png is not None and out is not None:
+    if png is not None and output.out is not None:
         raise UsageError("give --out for a store or --png for a folder, not both")
-    summary = mask(
-        stores or [],
-        Output(out, overwrite),
-        Runtime(on_error=on_error),
-        threshold=threshold,
-        png=png,
-        rule=rule,
-        cams=cams,
-        saliency=saliency,
-    )
-    close_with(summary, png or out)
+    summary = mask(stores, output, runtime, threshold=threshold, png=png, rule=rule, cams=cams, saliency=saliency)
+    close_with(summary, png or output.out)

@@ -3,224 +3,130 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camkit.cli.groups import Group
-from camkit.defaults import SCALES, SCORE_THRESHOLD, WORKERS
+from camkit import types
+from camkit.cli.groups import Group, Panel, Settings
+from camkit.cli.parse import pixels
+from camkit.defaults import COARSEST, CPU_BATCH, GPU_BATCH, LARGEST_SIDE, MAP_STRIDE, SCORE_THRESHOLD, WORKERS
+from camkit.settings.views import PUBLISHED
 
 if TYPE_CHECKING:
     from camkit.pipeline import output as pipeline
     from camkit.pipeline import select
     from camkit.stages import network as stages
 
-IMAGES = "Images"
-NETWORK = "Classifier"
-METHOD = "Method"
-PROTOTYPES = "Prototypes"
-OUTPUT = "Output"
-RUN = "How to run"
+IMAGES = Panel("Images")
+NETWORK = Panel("Classifier")
+METHOD = Panel("Method")
+PROTOTYPES = Panel("Prototypes")
+OUTPUT = Panel("Output")
+RUN = Panel("How to run")
+UNTITLED = Panel("")
 
-DEFAULT_SCALES = ",".join(f"{scale:g}" for scale in SCALES)
-
-
-OnErrorChoice = Literal["skip", "stop"]
-PrecisionChoice = Literal["auto", "float32", "tf32", "bfloat16"]
-DtypeChoice = Literal["float16", "float32", "uint8"]
-Images = Annotated[
-    Path,
-    typer.Option(
-        "--images",
-        help="Folder of images, VOC root, one image, or a text file naming images.",
-        rich_help_panel=IMAGES,
-        show_default=False,
-    ),
-]
+Images = Annotated[Path, IMAGES("Folder of images, VOC root, one image, or a text file naming images.")]
 List = Annotated[
-    str | None,
-    typer.Option(
-        "--list",
-        metavar="FILE|SPLIT",
-        help="Only these: a file of ids or paths, or a VOC split.",
-        rich_help_panel=IMAGES,
-    ),
+    str | None, IMAGES("Only these: a file of ids or paths, or a VOC split.", "--list", metavar="FILE|SPLIT")
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(
-        "--labels",
-        help="Image-level labels: VOC XML folder, cls_labels.npy, CSV, TSV, JSON, COCO JSON, a folder per class, "
+    IMAGES(
+        "Image-level labels: VOC XML folder, cls_labels.npy, CSV, TSV, JSON, COCO JSON, a folder per class, "
         "masks folder, a scores store, or the word predicted: what the classifier sees, whatever labels there are. "
-        "Default: a VOC root's own, else predicted.",
-        rich_help_panel=IMAGES,
-        show_default=False,
+        "Default: a VOC root's own, else predicted."
     ),
 ]
 Classes = Annotated[
     str | None,
-    typer.Option(
+    IMAGES(
+        "Class names, one a line, without background. Default: the checkpoint's, else VOC's 20 or COCO's 80.",
         metavar="voc|coco|FILE",
-        help="Class names, one a line, without background. Default: the checkpoint's, else VOC's 20 or COCO's 80.",
-        rich_help_panel=IMAGES,
-        show_default=False,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.", rich_help_panel=IMAGES)]
-Shard = Annotated[
-    str | None,
-    typer.Option(metavar="I/N", help="Only the I-th of N shares (counted from 0 or from 1).", rich_help_panel=IMAGES),
-]
+Limit = Annotated[int | None, IMAGES("Only the first N images.", metavar="N")]
+Share = Annotated[str | None, IMAGES("Only the I-th of N shares (counted from 0 or from 1).", metavar="I/N")]
 ScoreThreshold = Annotated[
     float,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="Without labels: classes scoring above are taken as present; at least the best one is.",
-        rich_help_panel=IMAGES,
-    ),
+    IMAGES("Without labels: classes scoring above are taken as present; at least the best one is.", low=0.0, high=1.0),
 ]
-Ckpt = Annotated[
-    Path,
-    typer.Option(
-        "--ckpt",
-        help="Classifier checkpoint (.pth, .pt, .safetensors); its architecture is recognised.",
-        rich_help_panel=NETWORK,
-        show_default=False,
-    ),
-]
-Arch = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Insist on this architecture.", rich_help_panel=NETWORK),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="A network of your own.", rich_help_panel=NETWORK),
-]
+Photos = Annotated[Path | None, IMAGES("Where the photos are. Default: where those of the store were.")]
+
+Ckpt = Annotated[Path, NETWORK("Classifier checkpoint (.pth, .pt, .safetensors); its architecture is recognised.")]
+Arch = Annotated[str | None, NETWORK("Insist on this architecture.", metavar="NAME")]
+Model = Annotated[str | None, NETWORK("A network of your own.", metavar="PACKAGE.MODULE:FACTORY")]
 OutputStride = Annotated[
     int | None,
-    typer.Option(
+    NETWORK(
+        "Pixels per cell of the feature grid, by dilation. Default: the checkpoint's own (8 or 16).",
         metavar="8|16|32",
-        help="Pixels per cell of the feature grid, by dilation. Default: the checkpoint's own (8 or 16).",
-        rich_help_panel=NETWORK,
-        show_default=False,
     ),
 ]
-Resize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|native",
-        help="Longer side of a photo as the network sees it. Default: the checkpoint's, else native up to 1000 px.",
-        rich_help_panel=METHOD,
-        show_default=False,
+Refined = Annotated[
+    bool | None,
+    METHOD(
+        "Of SEAM's checkpoints: maps refined by the network's own layers, or as they are. Default: refined.",
+        "--refined/--plain",
     ),
 ]
-Scales = Annotated[
-    str,
-    typer.Option(metavar="S,S,…", help="Scales whose maps are summed.", rich_help_panel=METHOD),
+
+Out = Annotated[Path | None, OUTPUT("Store to write; - or a pipe: standard output.", "--out", "-o", metavar="FILE|-")]
+Overwrite = Annotated[bool, OUTPUT("Replace the output of another run.", "--overwrite")]
+Dtype = Annotated[types.Dtype, OUTPUT("Number type of the maps.")]
+DtypeOfProbs = Annotated[
+    types.ProbsDtype | None, OUTPUT("Number type of the probabilities. Default: float16.", "--dtype")
 ]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Also see every photo mirrored.", rich_help_panel=METHOD)]
-Prototypes = Annotated[
-    Path | None,
-    typer.Option(
-        "--prototypes",
-        metavar="FILE|-",
-        help="Prototypes store of camkit lpcam-cluster; - or nothing in a pipe: standard input.",
-        rich_help_panel=PROTOTYPES,
-        show_default=False,
-    ),
-]
-ForegroundScore = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="A foreground centre is a prototype if the classifier's probability of the class is above. Paper: 0.9.",
-        rich_help_panel=PROTOTYPES,
-        show_default=False,
-    ),
-]
-ContextScore = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="A context centre is one if it is below … Paper: 0.9 on VOC, 0.5 on COCO.",
-        rich_help_panel=PROTOTYPES,
-        show_default=False,
-    ),
-]
-ContextLow = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="… and above this, as in the authors' program. 0.05.",
-        rich_help_panel=PROTOTYPES,
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="FILE|-",
-        help="Store to write; - or a pipe: standard output.",
-        rich_help_panel=OUTPUT,
-        show_default=False,
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the output of another run.", rich_help_panel=OUTPUT)
-]
-MapSize = Annotated[
-    str,
-    typer.Option(
-        "--size",
-        metavar="full|N",
-        help="Resolution of the maps: full, or one value per N pixels.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Dtype = Annotated[DtypeChoice, typer.Option("--dtype", help="Number type of the maps.", rich_help_panel=OUTPUT)]
-Json = Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.", rich_help_panel=OUTPUT)]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to compute.", rich_help_panel=RUN)]
-Precision = Annotated[
-    PrecisionChoice,
-    typer.Option(help="auto is float32 on a CPU and tf32 on a GPU.", rich_help_panel=RUN),
-]
+DtypeOfSome = Annotated[types.Dtype | None, OUTPUT("Number type of maps and probabilities. Default: float16.")]
+Masks = Annotated[bool, OUTPUT("Write masks instead of probabilities.", "--masks")]
+Json = Annotated[bool, OUTPUT("Results as JSON on standard output.", "--json")]
+
+Device = Annotated[str, RUN("Where to compute.", metavar="auto|cpu|cuda[:N]")]
+Precision = Annotated[types.Precision, RUN("auto is float32 on a CPU and tf32 on a GPU.")]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Photos of one size per batch. Default: 1 on a CPU, 8 on a GPU.",
-        rich_help_panel=RUN,
-        show_default=False,
-    ),
+    RUN(f"Photos of one size per batch. Default: {CPU_BATCH} on a CPU, {GPU_BATCH} on a GPU.", metavar="N", low=1),
 ]
-Workers = Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode ahead.", rich_help_panel=RUN)]
-OnError = Annotated[
-    OnErrorChoice,
-    typer.Option(help="An image that fails: record it and go on, or stop.", rich_help_panel=RUN),
+Workers = Annotated[int, RUN("Threads that decode ahead.", metavar="N", low=0)]
+WorkersOfCores = Annotated[
+    int | None, RUN("Photos at once, each on a core. Default: as many as there are cores.", metavar="N", low=0)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=RUN)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=RUN)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=RUN)]
+OnError = Annotated[types.OnError, RUN("An image that fails: record it and go on, or stop.")]
+Quiet = Annotated[bool, RUN("Only warnings and errors.", "--quiet", "-q")]
+Verbose = Annotated[bool, RUN("Say more.", "--verbose", "-v")]
+Debug = Annotated[bool, RUN("Show tracebacks.", "--debug")]
 
-Stores = Annotated[
+StoresGiven = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[STORE]...",
-        help="Input store, or the shards of one; - or nothing in a pipe: standard input.",
-        show_default=False,
+        metavar="[STORE]...", help="Input store, or the shards of one; - or nothing in a pipe: standard input."
     ),
 ]
+ResizeWords = Annotated[
+    str | None,
+    METHOD(
+        "Longer side of a photo as the network sees it. Default: the checkpoint's, else native up to "
+        f"{LARGEST_SIDE} px.",
+        metavar="N|native",
+    ),
+]
+_SIZE = OUTPUT("Resolution of the maps: full, or one value per N pixels.", metavar="full|N")
+SizeWords = Annotated[str, _SIZE]
+SizeWordsIfAny = Annotated[str | None, _SIZE]
 
 
 def common(quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False) -> None:
     """Options of every command, which `camkit.cli.main` itself obeys."""
+
+
+def stores(stores: StoresGiven = None) -> list[Path]:
+    return stores or []
+
+
+def shard(shard: Share = None) -> Shard:
+    from camkit.pipeline.select import parse_shard
+
+    return parse_shard(shard)
 
 
 def inputs(
@@ -230,11 +136,18 @@ def inputs(
     classes: Classes = None,
     score_threshold: ScoreThreshold = SCORE_THRESHOLD,
     limit: Limit = None,
-    shard: Shard = None,
+    *,
+    shard: Shard,
 ) -> Inputs:
-    from camkit.pipeline.select import Inputs, parse_shard
+    from camkit.pipeline.select import Inputs
 
-    return Inputs(images, list, labels, classes, limit, parse_shard(shard), score_threshold)
+    return Inputs(images, list, labels, classes, limit, shard, score_threshold)
+
+
+def photos(images: Images, list: List = None, limit: Limit = None, *, shard: Shard) -> Inputs:
+    from camkit.pipeline.select import Inputs
+
+    return Inputs(images, list, limit=limit, shard=shard)
 
 
 def network(ckpt: Ckpt, arch: Arch = None, model: Model = None, output_stride: OutputStride = None) -> Network:
@@ -243,7 +156,31 @@ def network(ckpt: Ckpt, arch: Arch = None, model: Model = None, output_stride: O
     return Network(ckpt, arch, model, output_stride)
 
 
+def own_network(ckpt: Ckpt, model: Model = None, output_stride: OutputStride = None) -> Network:
+    """Of a checkpoint that says what its architecture is."""
+    return network(ckpt, model=model, output_stride=output_stride)
+
+
+def store(out: Out = None, overwrite: Overwrite = False) -> Output:
+    from camkit.pipeline.output import Output
+
+    return Output(out, overwrite)
+
+
 def output(out: Out = None, dtype: Dtype = "float16", overwrite: Overwrite = False) -> Output:
+    from camkit.pipeline.output import Output
+
+    return Output(out, overwrite, dtype)
+
+
+def output_of_some(out: Out = None, dtype: DtypeOfSome = None, overwrite: Overwrite = False) -> Output:
+    """Where not all that may be written has a number type."""
+    from camkit.pipeline.output import Output
+
+    return Output(out, overwrite, dtype)
+
+
+def output_of_probs(out: Out = None, dtype: DtypeOfProbs = None, overwrite: Overwrite = False) -> Output:
     from camkit.pipeline.output import Output
 
     return Output(out, overwrite, dtype)
@@ -261,7 +198,50 @@ def runtime(
     return Runtime(device, precision, batch_size, workers, on_error)
 
 
+def no_network(workers: Workers = WORKERS, on_error: OnError = "skip") -> Runtime:
+    return runtime(workers=workers, on_error=on_error)
+
+
+def no_photos(on_error: OnError = "skip") -> Runtime:
+    return runtime(on_error=on_error)
+
+
+def on_cores(workers: WorkersOfCores = None, on_error: OnError = "skip") -> Runtime:
+    from camkit.pipeline.load import usable_cores
+
+    return runtime(workers=usable_cores() if workers is None else workers, on_error=on_error)
+
+
+def resize(resize: ResizeWords = None) -> types.LongerSide | None:
+    if resize == "native":
+        return "native"
+    return None if resize is None else pixels("--resize", resize, "native")
+
+
+def size(size: SizeWords = str(MAP_STRIDE)) -> types.Resolution:
+    return "full" if size == "full" else pixels("--size", size, "full", most=COARSEST)
+
+
+def size_of_some(size: SizeWordsIfAny = None) -> types.Resolution | None:
+    if size == "full":
+        return "full"
+    return None if size is None else pixels("--size", size, "full", most=COARSEST)
+
+
+Stores = Annotated[list[Path], Group(stores)]
+Shard = Annotated["select.Shard | None", Group(shard)]
 Inputs = Annotated["select.Inputs", Group(inputs)]
+PhotosAlone = Annotated["select.Inputs", Group(photos)]
 Network = Annotated["stages.Network", Group(network)]
+OwnNetwork = Annotated["stages.Network", Group(own_network)]
+Store = Annotated["pipeline.Output", Group(store)]
 Output = Annotated["pipeline.Output", Group(output)]
+OutputOfProbs = Annotated["pipeline.Output", Group(output_of_probs)]
+OutputOfSome = Annotated["pipeline.Output", Group(output_of_some)]
 Runtime = Annotated["pipeline.Runtime", Group(runtime)]
+NoNetwork = Annotated["pipeline.Runtime", Group(no_network)]
+OnCores = Annotated["pipeline.Runtime", Group(on_cores)]
+NoPhotos = Annotated["pipeline.Runtime", Group(no_photos)]
+Pyramid = Annotated[dict[str, Any], Settings({"published": PUBLISHED}, METHOD)]
+Resize = Annotated["types.LongerSide | None", Group(resize)]
+Size = Annotated["types.Resolution", Group(size)]

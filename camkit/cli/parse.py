@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from camkit.errors import InputError, UsageError
 from camkit.settings.option import Option, item_of
-
-Word = TypeVar("Word", bound=str)
 
 
 def numbers(option: str, text: str, *, low: float, high: float, count: int | None = None) -> list[float]:
@@ -25,12 +23,10 @@ def numbers(option: str, text: str, *, low: float, high: float, count: int | Non
     return values
 
 
-def pixels(option: str, text: str | int, word: Word, *, most: int = 10_000) -> int | Word:
-    """A number of pixels, or the word that stands for none."""
-    if text == word:
-        return word
-    if not str(text).isdecimal() or not 1 <= int(text) <= most:
-        raise UsageError(f"{option} {text}: give a number of pixels, or {word}")
+def pixels(option: str, text: str, word: str, *, most: int = 10_000) -> int:
+    """A number of pixels, where the text is not the word that may stand in its place."""
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise UsageError(f"{option} {text}: give a number of pixels up to {most:,}, or {word}")
     return int(text)
 
 

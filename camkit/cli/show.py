@@ -1,144 +1,110 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from camkit.cli import options as o
-from camkit.defaults import WORKERS
+from camkit.cli.groups import Group
+from camkit.defaults import LARGE_TILE, MASK_THRESHOLD, SHEET_LIMIT, TILE, WORKERS
+from camkit.types import Sort
 
-SortChoice = Literal["id", "worst", "best"]
+if TYPE_CHECKING:
+    from camkit.stages.exhibition import View as StageView
+
+Stores = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[STORE]...",
+        help="Stores of maps, signed scores, probabilities or masks, a column each; - or nothing in a pipe: standard "
+        "input.",
+    ),
+]
 
 
-def command(
-    stores: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[STORE]...",
-            help="Stores of maps, signed scores, probabilities or masks, a column each; "
-            "- or nothing in a pipe: standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    prototypes: Annotated[
-        Path | None,
-        typer.Option(
-            "--prototypes",
-            metavar="FILE|-",
-            help="Instead of stores of images: the patches nearest to each prototype of camkit lpcam-cluster.",
-            show_default=False,
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images",
-            help="Where the photos are. Default: where the first store's were.",
-            rich_help_panel=o.IMAGES,
-            show_default=False,
-        ),
-    ] = None,
+def view(
+    images: Annotated[Path | None, o.IMAGES("Where the photos are. Default: where the first store's were.")] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(
+        o.IMAGES(
+            "Show the ground truth too, and the IoU of every image: a folder of PNG masks, or a VOC root.",
             "--gt",
             metavar="FOLDER",
-            help="Show the ground truth too, and the IoU of every image: a folder of PNG masks, or a VOC root.",
-            rich_help_panel=o.IMAGES,
-            show_default=False,
         ),
     ] = None,
     list: o.List = None,
-    id: Annotated[
-        list[str] | None,
-        typer.Option("--id", metavar="ID", help="Only this image; may be repeated.", rich_help_panel=o.IMAGES),
-    ] = None,
+    id: Annotated[list[str] | None, o.IMAGES("Only this image; may be repeated.", "--id", metavar="ID")] = None,
     class_: Annotated[
         list[str] | None,
-        typer.Option(
+        o.IMAGES(
+            "Only images with this class by the first store, and only its maps; may be repeated.",
             "--class",
             metavar="NAME",
-            help="Only images with this class by the first store, and only its maps; may be repeated.",
-            rich_help_panel=o.IMAGES,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Only the first N images. Default: 24 on a sheet, all on a page.",
-            rich_help_panel=o.IMAGES,
-            show_default=False,
-        ),
+        o.IMAGES(f"Only the first N images. Default: {SHEET_LIMIT} on a sheet, all on a page.", metavar="N", low=1),
     ] = None,
-    sort: Annotated[
-        SortChoice,
-        typer.Option(help="By id, or by the mean IoU of the image in the first store.", rich_help_panel=o.IMAGES),
-    ] = "id",
+    sort: Annotated[Sort, o.IMAGES("By id, or by the mean IoU of the image in the first store.")] = "id",
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
+        o.METHOD(
+            "Draw a line around what lies above; IoU of maps is at it. Default with --gt: "
+            f"{MASK_THRESHOLD:g}, as camkit mask; on a page the best.",
             metavar="T",
-            help="Draw a line around what lies above; IoU of maps is at it. Default with --gt: 0.3, as camkit mask; "
-            "on a page the best.",
-            rich_help_panel=o.METHOD,
-            show_default=False,
-        ),
-    ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,…",
-            help="What stands above the columns. Default: the file names.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=32,
-            max=4000,
-            help="Longer side of a picture in pixels. Default: 240; 640 where there is one image of one store.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PNG|JPG|WEBP",
-            help="The picture to write. Default: sheet.png.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Instead of a picture: a page with figures, curves and all images, in one file.",
-            rich_help_panel=o.OUTPUT,
-            show_default=False,
+            low=0.0,
+            high=1.0,
         ),
     ] = None,
     ci: Annotated[
         bool,
-        typer.Option(
-            "--ci",
-            help="On a page: how sure mIoU is, and the differences to the first store (bootstrap over images).",
-            rich_help_panel=o.METHOD,
+        o.METHOD(
+            "On a page: how sure mIoU is, and the differences to the first store (bootstrap over images).", "--ci"
         ),
     ] = False,
+    tile: Annotated[
+        int | None,
+        o.OUTPUT(
+            f"Longer side of a picture in pixels. Default: {TILE}; {LARGE_TILE} where there is one image of one store.",
+            metavar="N",
+            low=32,
+            high=4000,
+        ),
+    ] = None,
     workers: o.Workers = WORKERS,
+) -> View:
+    from camkit.stages.exhibition import View
+
+    return View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort, tile, threshold, workers, ci)
+
+
+View = Annotated["StageView", Group(view)]
+
+
+def command(
+    stores: Stores = None,
+    *,
+    prototypes: Annotated[
+        Path | None,
+        o.UNTITLED(
+            "Instead of stores of images: the patches nearest to each prototype of camkit lpcam-cluster.",
+            metavar="FILE|-",
+        ),
+    ] = None,
+    view: View,
+    names: Annotated[
+        str | None, o.OUTPUT("What stands above the columns. Default: the file names.", metavar="A,B,…")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        o.OUTPUT("The picture to write. Default: sheet.png.", "--out", "-o", metavar="PNG|JPG|WEBP"),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        o.OUTPUT("Instead of a picture: a page with figures, curves and all images, in one file.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Look at stores: photos with maps or masks over them, side by side on a sheet, one large overlay, or a page.
 
@@ -156,26 +122,34 @@ def command(
     """
     from camkit.cli.console import log
     from camkit.errors import UsageError
-    from camkit.stages.show import View, columns_of, show_sheet, write_report
+    from camkit.stages.show import columns_of, show_sheet, write_report
 
     if out is not None and html is not None:
         raise UsageError("give --out for a picture or --html for a page, not both")
-    if ci and (html is None or truth is None):
+    if view.interval and (html is None or view.truth is None):
         raise UsageError("--ci is for a page with figures: give --html and --gt")
+    picture = html or out or Path("sheet.png")
     if prototypes is not None:
-        from camkit.stages.show_prototypes import show_prototypes
-
-        if stores or truth or list or id or limit or names or threshold is not None or sort != "id":
-            raise UsageError("--prototypes goes with --images, --class, --tile, --out and --html alone")
-        picture = html or out or Path("sheet.png")
-        count = show_prototypes(prototypes, picture, images=images, classes=class_ or (), tile=tile, workers=workers)
-        log.info("%s: the prototypes of %d class%s", picture, count, "" if count == 1 else "es")
+        show_those(prototypes, picture, view, others=bool(stores or names))
         return
-    view = View(images, truth, list, tuple(id or ()), tuple(class_ or ()), limit, sort, tile, threshold, workers, ci)
     with columns_of(stores or [], names.split(",") if names else []) as columns:
         if html is not None:
             count = write_report(columns, html, view, title=", ".join(column.name for column in columns))
             log.info("%s: %d images", html, count)
         else:
-            out = out or Path("sheet.png")
-            log.info("%s: %d rows", out, show_sheet(columns, out, view))
+            log.info("%s: %d rows", picture, show_sheet(columns, picture, view))
+
+
+def show_those(prototypes: Path, picture: Path, view: StageView, *, others: bool) -> None:
+    from camkit.cli.console import log
+    from camkit.errors import UsageError
+    from camkit.stages.exhibition import View
+    from camkit.stages.show_prototypes import show_prototypes
+
+    taken = View(images=view.images, classes=view.classes, tile=view.tile, workers=view.workers)
+    if others or view != taken:
+        raise UsageError("--prototypes goes with --images, --class, --tile, --out and --html alone")
+    count = show_prototypes(
+        prototypes, picture, images=view.images, classes=view.classes, tile=view.tile, workers=view.workers
+    )
+    log.info("%s: the prototypes of %d class%s", picture, count, "" if count == 1 else "es")

@@ -10,14 +10,12 @@ from camkit.defaults import WORKERS
 
 
 def command(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.", show_default=False)],
-    train: Annotated[int, typer.Option(metavar="N", min=0, help="Scenes of the split train.")] = 200,
-    val: Annotated[int, typer.Option(metavar="N", min=0, help="Scenes of the split val.")] = 60,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed, another world.")] = 0,
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.")],
+    train: Annotated[int, o.UNTITLED("Scenes of the split train.", metavar="N", low=0)] = 200,
+    val: Annotated[int, o.UNTITLED("Scenes of the split val.", metavar="N", low=0)] = 60,
+    seed: Annotated[int, o.UNTITLED("Another seed, another world.", metavar="N", low=0)] = 0,
     overwrite: o.Overwrite = False,
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Processes that draw.", rich_help_panel=o.RUN)
-    ] = WORKERS,
+    workers: Annotated[int, o.RUN("Processes that draw.", metavar="N", low=0)] = WORKERS,
 ) -> None:
     """Draw a small world to try camkit on: a VOC root of toy-like scenes, with exact masks, parts and saliency.
 

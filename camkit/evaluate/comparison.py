@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from camkit.evaluate.bootstrap import DRAWS, LEVEL, Interval, Tallies, difference
+from camkit.defaults import INTERVAL_LEVEL
+from camkit.evaluate.bootstrap import DRAWS, Interval, Tallies, difference
 from camkit.evaluate.render import difference_words, interval_words, percent, print_table, shared_lines
 from camkit.evaluate.report import Report
 
@@ -78,6 +79,6 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     yield from shared_lines(comparison.names, comparison.reports)
     yield f"difference: to {comparison.names[0]}, with its interval"
     yield (
-        f"{100 * LEVEL:g} % intervals: {DRAWS:,} bootstrap draws of the images, the same for all methods; "
+        f"{100 * INTERVAL_LEVEL:g} % intervals: {DRAWS:,} bootstrap draws of the images, the same for all methods; "
         "thresholds are not chosen anew in each draw"
     )

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from camkit.defaults import SWEEP_STEPS
 from camkit.evaluate import metrics
 from camkit.evaluate.confusion import Confusion
 from camkit.evaluate.histogram import WinnerHistogram
 
-DEFAULT_THRESHOLDS = np.arange(100) / 100
+DEFAULT_THRESHOLDS = np.arange(SWEEP_STEPS) / SWEEP_STEPS
 """0.00 … 0.99: what a sweep tries unless told otherwise."""
 
 

@@ -19,33 +19,12 @@ from camkit.errors import UsageError
 from camkit.methods.guided import INPUT, Recording, at_rest, record
 from camkit.methods.resize import resize_maps
 from camkit.methods.response import network_input, scale_pyramid
+from camkit.settings.dcsm import DcsmSettings
 from camkit.types import Classifier, Size
 
 LARGEST_GROUP = 4  # candidate classes that are back-propagated together
 CHANNEL_GROUP = 16  # channels that are upsampled together
 PROBE_SIZE = (64, 96)
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """What is made of gradients.
-
-    layers               whose gradients count, by name; "input": those of the photo
-    guided               only positive gradients pass a ReLU
-    candidates           classes that compete at least; 0: nothing is subtracted
-    candidate_threshold  classes that score above compete too
-    alpha                how steep tanh is
-    normalise            each map is divided by its maximum before tanh
-    upsample_channels    every channel is upsampled before the maximum over them (the paper's formula, not its prose)
-    """
-
-    layers: tuple[str, ...]
-    guided: bool = True
-    candidates: int = 3
-    candidate_threshold: float = 0.5
-    alpha: float = 3.0
-    normalise: bool = True
-    upsample_channels: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +65,7 @@ def dcsm(
     size: Size,
     *,
     classifier: Classifier,
-    saliency: Saliency,
+    saliency: DcsmSettings,
     scales: Sequence[float],
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """Equation 5: maps [B, C, *size] in [0, tanh(alpha)], not divided by their maximum; and who competed.
@@ -103,15 +82,15 @@ def dcsm(
     return total / len(scales), competition.notes()
 
 
-def dcsm_response(images: Tensor, classes: Tensor, *, classifier: Classifier, saliency: Saliency) -> Tensor:
+def dcsm_response(images: Tensor, classes: Tensor, *, classifier: Classifier, saliency: DcsmSettings) -> Tensor:
     """DCSM of one scale as a response map, on the finest layer's grid: bind the others with `functools.partial`."""
     recording = _record(images, classifier, saliency)
     competition = compete(recording, classes, classifier, saliency)
     return saliency_maps(recording, competition, classes.shape[1], None, classifier, saliency)
 
 
-def _record(photos: Tensor, classifier: Classifier, saliency: Saliency) -> Recording:
-    layers = find_layers(classifier, saliency.layers)
+def _record(photos: Tensor, classifier: Classifier, saliency: DcsmSettings) -> Recording:
+    layers = find_layers(classifier, saliency.layers or ())
     return record(classifier, network_input(photos, classifier), layers, guided=saliency.guided)
 
 
@@ -149,7 +128,7 @@ def _is_constant(gradient: Tensor) -> bool:
     return gradient[0, 0, 0].numel() > 1 and bool(spread <= 1e-6 * gradient.abs().max()) and bool(gradient.any())
 
 
-def compete(recording: Recording, classes: Tensor, classifier: Classifier, saliency: Saliency) -> Competition:
+def compete(recording: Recording, classes: Tensor, classifier: Classifier, saliency: DcsmSettings) -> Competition:
     """The classes asked, and where maps are subtracted those that the classifier takes to be there."""
     with torch.no_grad(), at_rest(classifier):
         scores = classifier.pool(recording.features.detach()).float().sigmoid()
@@ -163,7 +142,7 @@ def compete(recording: Recording, classes: Tensor, classifier: Classifier, salie
     return Competition(table, scores.gather(1, table.clamp_min(0)))
 
 
-def rivals_of(scores: Sequence[float], asked: Sequence[int], saliency: Saliency) -> list[int]:
+def rivals_of(scores: Sequence[float], asked: Sequence[int], saliency: DcsmSettings) -> list[int]:
     """Candidates beside the classes asked: those above the threshold, filled up to the least number by score."""
     ranked = sorted(range(len(scores)), key=lambda c: -scores[c])
     above = sum(score > saliency.candidate_threshold for score in scores)
@@ -176,7 +155,7 @@ def saliency_maps(
     asked: int,
     size: Size | None,
     classifier: Classifier,
-    saliency: Saliency,
+    saliency: DcsmSettings,
 ) -> Tensor:
     """The mean of tanh(alpha · M̃) over the layers, of the first `asked` candidates: [B, asked, h, w].
 

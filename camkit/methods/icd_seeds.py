@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from camkit.defaults import SALIENT_FROM
 from camkit.methods.seeds import mask_labels
-
-SALIENT_FROM = 0.01  # what is less salient is background
 
 
 def seeds_of_scores(

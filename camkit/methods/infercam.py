@@ -16,9 +16,9 @@ from torch import Tensor
 
 from camkit.methods.resize import resize_maps, resize_photos, scaled_size
 from camkit.methods.response import ResponseMap, normalise, scale_pyramid, sum_responses
-from camkit.methods.split import Box, Centre, centre_of_sums, quarters, wrapped_quarters
+from camkit.methods.split import Centre, centre_of_sums, quarters, wrapped_quarters
 from camkit.settings.infercam import MARGIN_OF_ONE, MARGIN_OF_SEVERAL, Inference, Views
-from camkit.types import Size
+from camkit.types import Box, Size
 
 LARGEST_GROUP = 8  # patches of one shape that go through the network together
 

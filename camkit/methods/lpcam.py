@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,31 +16,6 @@ from camkit.methods.cam import class_maps
 from camkit.methods.resize import resize_maps
 from camkit.methods.response import network_input, normalise, scale_pyramid
 from camkit.types import Classifier, Size
-
-Preset = Literal["voc", "coco"]
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The numbers of section 4.1; `context_low` is the published program's.
-
-    clusters          K: of the foreground, and again of the context of each class
-    threshold         τ: where the normalised CAM reaches it is foreground
-    foreground_score  μ_f: a foreground centre is kept above it
-    context_score     μ_b: a context centre is kept below it, and above `context_low`
-    """
-
-    clusters: int = 12
-    threshold: float = 0.1
-    foreground_score: float = 0.9
-    context_score: float = 0.9
-    context_low: float = 0.05
-
-
-PRESETS: Mapping[Preset, Hyperparameters] = {
-    "voc": Hyperparameters(),
-    "coco": Hyperparameters(clusters=20, threshold=0.25, context_score=0.5),
-}
 
 
 def foreground_cells(maps: Tensor, grid: Size, threshold: float, *, nearest: bool = False) -> Tensor:
@@ -66,14 +40,20 @@ def scores(centres: Tensor, weight: Tensor) -> Tensor:
     return (centres @ weight.T).softmax(dim=1)
 
 
-def select_foreground(scores: Tensor, high: float) -> Tensor:
-    """z_i > μ_f: scores [K] of the class → [K] bool"""
-    return scores > high
+def select_foreground(scores: Tensor, high: float, *, take_best: bool = False) -> Tensor:
+    """z_i > μ_f: scores [K] of the class → [K] bool
+
+    take_best  where none is above, the largest, as the published program does on COCO
+    """
+    kept = scores > high
+    if take_best and len(scores) and not kept.any():
+        kept[scores.argmax()] = True
+    return kept
 
 
 def select_context(scores: Tensor, high: float, low: float) -> Tensor:
-    """z_i < μ_b, and above `low` as in the published program: scores [K] of the class → [K] bool"""
-    return (scores < high) & (scores > low)
+    """z_i < μ_b; `low`: and above it, as the published program has it on VOC: scores [K] of the class → [K] bool"""
+    return (scores < high) & ((scores > low) | (low == 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,35 +6,14 @@ published program merges any two. No torch here: features come as arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import numpy as np
 from scipy import sparse
 
-from camkit.errors import ImageError, UsageError
+from camkit.errors import ImageError
 from camkit.methods.superpixels import renumber
-
-Pairs = Literal["adjacent", "all"]
+from camkit.settings.superpixels import Merging
 
 MOST_FOR_ALL = 5_000  # a table of 200 MB
-
-
-@dataclass(frozen=True)
-class Merging:
-    """Until when superpixels are merged, and which: those that touch, or any two.
-
-    most  so many remain, where there were more
-    """
-
-    most: int = 64
-    pairs: Pairs = "adjacent"
-
-    def __post_init__(self) -> None:
-        if self.most < 1:
-            raise UsageError(f"--merge {self.most}: at least one superpixel remains")
-        if self.pairs not in get_args(Pairs):
-            raise UsageError(f"--merge-pairs {self.pairs} is not known; known are {' and '.join(get_args(Pairs))}")
 
 
 def merge(regions: np.ndarray, features: np.ndarray, merging: Merging) -> np.ndarray:

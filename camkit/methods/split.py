@@ -1,6 +1,6 @@
 """Where InferCam cuts an image into four overlapping patches: around the centre of mass of what was seen in it.
 
-Papers: InferCam, section 3.2. Boxes are (top, left, bottom, right) in pixels, the last two exclusive.
+Papers: InferCam, section 3.2.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from camkit.settings.infercam import MARGIN_OF_ONE, MARGIN_OF_SEVERAL
-from camkit.types import Size
+from camkit.types import Box, Size
 
 Centre = tuple[int, int]
-Box = tuple[int, int, int, int]
 
 
 def centre_of_mass(values: np.ndarray, size: Size) -> Centre:

@@ -5,33 +5,10 @@ Papers: Felzenszwalb and Huttenlocher, Efficient graph-based image segmentation,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from camkit.errors import UsageError
+from camkit.settings.superpixels import Felzenszwalb
 from camkit.types import Size
-
-
-@dataclass(frozen=True)
-class Felzenszwalb:
-    """How an image is cut up.
-
-    scale     larger gives fewer and larger superpixels
-    sigma     of the Gaussian that smooths the image first, in pixels
-    min_size  smaller superpixels are joined to a neighbour, in pixels
-    """
-
-    scale: float = 100.0
-    sigma: float = 0.8
-    min_size: int = 20
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.scale <= 1e9 and 0 <= self.sigma <= 100 and 1 <= self.min_size <= 1e9):
-            raise UsageError(
-                f"--scale {self.scale:g} --sigma {self.sigma:g} --min-size {self.min_size}: "
-                "scale lies in 0 … 1e9, sigma in 0 … 100, min-size in 1 … 1e9"
-            )
 
 
 def segment(image: np.ndarray, size: Size, method: Felzenszwalb) -> np.ndarray:

@@ -273,9 +273,9 @@ def save_affinity(
         "crop": crop,
         "extra": dict(extra),
     }
-    state = {key.removeprefix("trunk."): value for key, value in network.state_dict().items()}
-    state = rename(state, dict(network.trunk.published))
-    save_state(path, state, network.kind, description)
+    trunk = rename(network.trunk.state_dict(), dict(network.trunk.published))
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("trunk.")}
+    save_state(path, {**trunk, **own}, network.kind, description)
 
 
 def grids_of_levels(trunk: ClassifierNetwork) -> list[tuple[int, int]]:

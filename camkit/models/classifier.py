@@ -43,6 +43,7 @@ class ClassifierNetwork(nn.Module, ABC):
     gradient_layers  layers whose gradients count for DCSM, or parts of them (`layer4.0`); empty: the user names some.
                      Not those with nothing but a mean and the linear layer above: their gradients tell nothing
     has_levels       whether networks of pairs can read its `levels`
+    refines_maps     whether it has learned to refine its maps: what camkit.methods.seam asks for is there
 
     Only a network of the user's own knows nothing of its strides.
     """
@@ -57,6 +58,7 @@ class ClassifierNetwork(nn.Module, ABC):
     stem_names: tuple[str, ...] = ()
     gradient_layers: tuple[str, ...] = ()
     has_levels: bool = False
+    refines_maps: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +70,10 @@ class ClassifierNetwork(nn.Module, ABC):
     def head_name(self) -> str | None:
         """Of the module that holds the weight; None: that is made of others."""
         return "head"
+
+    def fresh_modules(self, *, kept: bool) -> tuple[str, ...]:
+        """What starts from nothing; kept: the linear layer has been trained."""
+        return () if kept or self.head_name is None else (self.head_name,)
 
     @property
     def weight(self) -> Tensor:

@@ -27,9 +27,6 @@ from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
 from camkit.settings.icd import Features, Structure
 
-"""What the adapted score is made of (Table 6): a) these features, b) fc7 of its own, c) the features, fc6 and fc7 of
-its own, d) the same, shared with the classifier."""
-
 SIGN_MOMENTUM = 0.9
 PREFIX = "icd."  # of the keys of what is added to a classifier
 LARGEST_HIDDEN = 1 << 14
@@ -157,8 +154,12 @@ class IcdNetwork(ClassifierNetwork):
         self.heads = heads if hollow else heads.to(classifier.weight.device)
 
     @property
-    def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
-        return self.classifier.head
+    def weight(self) -> Tensor:
+        return self.classifier.weight
+
+    @property
+    def num_classes(self) -> int:
+        return self.classifier.num_classes
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:
@@ -170,6 +171,9 @@ class IcdNetwork(ClassifierNetwork):
 
     def features(self, x: Tensor) -> Tensor:
         return self.classifier.features(x)
+
+    def pool(self, features: Tensor) -> Tensor:
+        return self.classifier.pool(features)
 
     @property
     def directions(self) -> Tensor:
@@ -273,7 +277,7 @@ def ready_for_icd(
     """
     remade = classifier.with_layers_for_icd(kept=kept, output_stride=output_stride)
     if remade is None:
-        return classifier, () if kept else ("head",)
+        return classifier, classifier.fresh_modules(kept=kept)
     network, fresh = remade
     for name in fresh:
         draw_weights(network.get_submodule(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ class ResNetPlan:
     groups: int = 1
     bias: bool = True
     last_stride: int = 2  # of the last stage as trained: 1 in the IRN family
+    caffe: bool = False  # as DeepLab v2's: stride in the first 1×1, dilation from a stage's first block on, upward pool
 
     @property
     def native_stride(self) -> int:
@@ -60,8 +61,9 @@ class Residual(nn.Module):
     def __init__(self, plan: ResNetPlan, inputs: int, inner: int, outputs: int, stride: Stride) -> None:
         super().__init__()
         if plan.bottleneck:
-            self.conv1 = _conv(inputs, inner, 1)
-            self.conv2 = _conv(inner, inner, 3, stride.step, stride.before, plan.groups)
+            first, second = (stride.step, 1) if plan.caffe else (1, stride.step)
+            self.conv1 = _conv(inputs, inner, 1, first)
+            self.conv2 = _conv(inner, inner, 3, second, stride.after if plan.caffe else stride.before, plan.groups)
             self.conv3 = _conv(inner, outputs, 1)
             self.bn3 = nn.BatchNorm2d(outputs)
         else:
@@ -108,7 +110,7 @@ class ResNet(ClassifierNetwork):
         self.conv1 = _conv(3, plan.width, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(plan.width)
         self.relu = nn.ReLU()
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=plan.caffe)
         inputs = plan.width
         strides = dilate((1, 2, 2, plan.last_stride), self.output_stride, reached=4)
         for number, (count, stride) in enumerate(zip(plan.blocks, strides, strict=True)):
@@ -135,6 +137,10 @@ class ResNet(ClassifierNetwork):
         for stage in self.layers.values():
             found.append(stage(found[-1]))
         return found
+
+
+def for_deeplab(shapes: Shapes) -> ResNet:
+    return ResNet(replace(read_plan(shapes, last_stride=2), caffe=True), output_stride=8)
 
 
 def adapt(state: State) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -10,6 +10,9 @@ from camkit.models.classifier import ClassifierNetwork, Shapes
 from camkit.models.state import State, rename
 
 Convolution = tuple[int, int, int, int]  # kernel, outputs in units of the first convolution, stride, dilation
+
+HEADS = ("fc8", "fc8_20")
+SEAM_LAYERS = ("f8_3", "f8_4", "f9")
 
 
 def wide(inner: int, outputs: int, stride: int = 1, first: int = 1, dilation: int = 1) -> list[Convolution]:
@@ -133,11 +136,22 @@ class ResNet38(ClassifierNetwork):
 
 
 def adapt(state: State) -> State:
-    """Published keys → the network's own. SEAM's classifier has a row for the background first: left out."""
-    renamed = rename(state, {"fc8.": "head."})
-    if "f9.weight" in state and "head.weight" in renamed and renamed["head.weight"].ndim == 4:
-        renamed["head.weight"] = renamed["head.weight"][1:]
+    """Published keys → the network's own.
+
+    SC-CAM's later rounds call the linear layer fc8_20, beside one for sub-classes. SEAM's has a row for the background
+    first: left out, unless camkit wrote it, as a matrix.
+    """
+    published = "fc8." if "fc8.weight" in state else "fc8_20."
+    renamed = rename(state, {published: "head."})
+    head = renamed.get("head.weight")
+    if is_seam(state) and head is not None and head.ndim == 4:
+        renamed["head.weight"] = head[1:]
     return renamed
+
+
+def is_seam(keys: Container[str]) -> bool:
+    """Whether the trunk comes with SEAM's layers; AffinityNet has these too, and f8_5."""
+    return all(f"{name}.weight" in keys for name in SEAM_LAYERS) and "f8_5.weight" not in keys
 
 
 def fits(shapes: Shapes) -> bool:

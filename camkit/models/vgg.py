@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import ClassifierNetwork, Shapes, Tap, dilate
+from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, Tap, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -27,6 +27,7 @@ class VGGPlan:
     kernel: int = 0  # of fc6: 7 in torchvision's layout, 0 without fc6 and fc7
     hidden: tuple[int, int] = (4096, 4096)  # channels of fc6 and fc7
     bias: bool = True
+    pool: int = 2  # side of the maxima: 3 in DeepLab's, which lie around their position and are never dilated
 
     @property
     def default_stride(self) -> int:
@@ -77,7 +78,7 @@ class VGG16(ClassifierNetwork):
                 self._append(inputs, units * plan.width, dilation, plan.batch_norm)
                 inputs = units * plan.width
             if pool is not None:
-                self.trunk.append(nn.MaxPool2d(2) if pool.step == 2 else TopLeftPool(pool.before))
+                self.trunk.append(_pool(plan.pool, pool))
                 dilation = pool.after
         self.fc6: nn.Conv2d | None = None
         if plan.kernel:
@@ -131,6 +132,17 @@ def for_maps(num_classes: int, width: int, output_stride: int | None, *, batch_n
     hidden = 16 * width
     plan = VGGPlan(num_classes, width, batch_norm=batch_norm, kernel=3, hidden=(hidden, hidden), bias=False)
     return VGG16(plan, output_stride)
+
+
+def for_deeplab(shapes: Shapes) -> VGG16:
+    """Up to conv5_3."""
+    return VGG16(VGGPlan(1, shapes["trunk.0.weight"][0], batch_norm=_has_batch_norm(shapes), pool=3), output_stride=8)
+
+
+def _pool(side: int, stride: Stride) -> nn.Module:
+    if side == 3:
+        return nn.MaxPool2d(3, stride.step, padding=1)
+    return nn.MaxPool2d(2) if stride.step == 2 else TopLeftPool(stride.before)
 
 
 def adapt(state: State) -> State:

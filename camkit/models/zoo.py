@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from camkit.errors import UsageError
-from camkit.models import efficientnet, resnet, resnet38, toy, vgg
+from camkit.models import efficientnet, resnet, resnet38, seam, toy, vgg
 from camkit.models.classifier import IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Shapes
 from camkit.models.state import State, shapes_of, without_wrappers
 from camkit.types import AffinityKind
@@ -42,6 +42,8 @@ class Architecture:
     published_pairs  what networks of pairs have been published on this trunk: such checkpoints are read too
     pairs_on         the architecture that networks of pairs take such a trunk for, where it is another: IRN's program
                      lets the last stage of a resnet50 keep the resolution, without dilation
+    trained_as       the architecture that a training goes on with, where camkit has no training for this one
+    deeplab          as `from_shapes`, as DeepLab's Caffe programs build the trunk, at stride 8; None: they have no such
     """
 
     network: type[ClassifierNetwork]
@@ -56,6 +58,8 @@ class Architecture:
     evident: Callable[[Shapes], bool] = lambda shapes: True
     published_pairs: tuple[AffinityKind, ...] = ()
     pairs_on: Mapping[AffinityKind, str] = field(default_factory=dict)
+    trained_as: str | None = None
+    deeplab: Callable[[Shapes], ClassifierNetwork] | None = None
 
     def under_own_keys(self, tensors: State) -> State | None:
         """None: tensors of another family."""
@@ -96,11 +100,17 @@ def _efficientnet(size: efficientnet.Size) -> Architecture:
     )
 
 
+RESNET38 = Architecture(
+    resnet38.ResNet38, "b2.conv_branch2a.weight", resnet38.HEADS, resnet38.adapt, resnet38.fits, resnet38.from_shapes,
+    resnet38.ResNet38, published_pairs=("affinitynet",),
+)  # fmt: skip
+
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "resnet38": Architecture(
-        resnet38.ResNet38, "b2.conv_branch2a.weight", ("fc8",), resnet38.adapt, resnet38.fits, resnet38.from_shapes,
-        resnet38.ResNet38, published_pairs=("affinitynet",),
+    "resnet38-seam": replace(
+        RESNET38, network=seam.Seam, fits=seam.fits, from_shapes=seam.from_shapes, from_scratch=seam.Seam,
+        trained_as="resnet38", published_pairs=(),
     ),
+    "resnet38": RESNET38,
     "resnet50-irn": _resnet(
         (3, 4, 6, 3), bottleneck=True, last_stride=1, evident=resnet.is_irn, published_pairs=("affinitynet", "irn"),
     ),
@@ -108,10 +118,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet34": _resnet((3, 4, 6, 3), bottleneck=False),
     "resnet50": _resnet(
         (3, 4, 6, 3), bottleneck=True, published_pairs=("affinitynet", "irn"), pairs_on={"irn": "resnet50-irn"},
+        deeplab=resnet.for_deeplab,
     ),
-    "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
+    "resnet101": _resnet((3, 4, 23, 3), bottleneck=True, deeplab=resnet.for_deeplab),
     "vgg16": Architecture(
         vgg.VGG16, "features.28.weight", vgg.HEADS, vgg.adapt, vgg.fits, vgg.from_shapes, vgg.for_maps,
+        deeplab=vgg.for_deeplab,
     ),
     **{name: _efficientnet(size) for name, size in efficientnet.SIZES.items()},
     "toy": Architecture(

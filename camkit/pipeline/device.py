@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from camkit.defaults import CPU_BATCH, GPU_BATCH
 from camkit.errors import UsageError
+from camkit.types import Precision
 
 if TYPE_CHECKING:
     import torch
-
-Precision = Literal["auto", "float32", "tf32", "bfloat16"]
-
-GPU_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Device:
         """A CPU gains nothing from batches of photos: the mirror image already fills its cores."""
         if asked is not None:
             return asked
-        return 1 if self.is_cpu else GPU_BATCH
+        return CPU_BATCH if self.is_cpu else GPU_BATCH
 
 
 def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:

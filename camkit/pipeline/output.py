@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 from camkit.data.reading import exists
 from camkit.defaults import WORKERS
 from camkit.errors import UsageError
-from camkit.pipeline.device import Precision
 from camkit.pipeline.load import Failure
 from camkit.pipeline.progress import show_progress
-from camkit.pipeline.run import OnError, Sink, Step, map_records
+from camkit.pipeline.run import Sink, Step, map_records
 from camkit.store.pipe import send_store
 from camkit.store.schema import Header
 from camkit.store.writer import Writer
-from camkit.types import Record
+from camkit.types import OnError, Precision, Record
 
 log = logging.getLogger("camkit")
 

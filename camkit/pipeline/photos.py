@@ -15,7 +15,7 @@ from camkit.defaults import LARGEST_SIDE
 from camkit.errors import CamkitError, ImageError, InputError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.select import Selection
-from camkit.types import Activation, Record
+from camkit.types import Activation, LongerSide, Record
 
 log = logging.getLogger("camkit")
 
@@ -30,17 +30,6 @@ class ViewSize:
     longest: int | None
     shrink_only: bool = False
 
-    @classmethod
-    def parse(cls, resize: str | None, recorded: int | None = None) -> ViewSize:
-        """`--resize`: N, `native`, or None: what the checkpoint records, else native up to 1,000 px."""
-        if resize is None:
-            return cls(recorded) if recorded else cls(LARGEST_SIDE, shrink_only=True)
-        if resize == "native":
-            return cls(None)
-        if not resize.isdecimal() or int(resize) < 1:
-            raise UsageError(f"--resize {resize}: give the longer side in pixels, or native")
-        return cls(int(resize))
-
     def longest_side(self, path: Path) -> int | None:
         """At which size to read this photo; None: its own."""
         if self.shrink_only and self.longest is not None and max(image_size(path)) <= self.longest:
@@ -54,6 +43,17 @@ class ViewSize:
 
 
 NATIVE = ViewSize(None)
+
+
+def view_size(resize: LongerSide | None, recorded: int | None = None) -> ViewSize:
+    """None: what the checkpoint records, else native up to 1,000 px."""
+    if resize is None:
+        return ViewSize(recorded) if recorded else ViewSize(LARGEST_SIDE, shrink_only=True)
+    if resize == "native":
+        return NATIVE
+    if not isinstance(resize, int) or resize < 1:
+        raise UsageError(f"--resize {resize}: give the longer side in pixels, or native")
+    return ViewSize(resize)
 
 
 def load_photos(

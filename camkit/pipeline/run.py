@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from camkit.errors import CamkitError, ImageError, StoreError
 from camkit.pipeline.load import Failure, batches_by_size, load_ahead
 from camkit.pipeline.progress import Progress
-from camkit.types import Activation, Record
+from camkit.types import Activation, OnError, Record
 
 log = logging.getLogger("camkit")
 
-OnError = Literal["skip", "stop"]
 Step = Callable[[Sequence[Record]], Sequence[Activation]]
 Result_co = TypeVar("Result_co", covariant=True)
 

@@ -12,6 +12,7 @@ Features = Literal["conv4", "conv5", "fc6", "concat"]
 Structure = Literal["a", "b", "c", "d"]
 Form = Literal["square", "absolute", "sigmoid"]
 Vote = Literal["mean", "sign"]
+Branch = Literal["top-down", "bottom-up", "cam"]
 
 PUBLISHED = {"bottom_up_weight": 10, "superpixel_vote": "sign", "ignore_band": 0.2}
 """Where the authors' program differs from the paper."""

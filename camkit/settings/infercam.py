@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from camkit.defaults import SCALES
 from camkit.errors import UsageError
-from camkit.settings.option import check, option, words
+from camkit.settings.option import NO_CHANGES, changed, check, option, preset_of, words
+from camkit.settings.views import Pyramid
 
 Preset = Literal["camkit", "paper", "published"]
 Fill = Literal["mean", "image", "zero", "dataset"]
 ManyClasses = Literal["per-class", "whole"]
+Response = Literal["cam", "lpcam", "dcsm", "icd"]
 
 MARGIN = 0.16
 MARGIN_OF_ONE = 10
@@ -54,22 +55,15 @@ class Inference:
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(Pyramid):
     """At which scales the response map is asked: of a patch, of one with something hidden, and for the centres."""
 
-    scales: tuple[float, ...] = option(
-        SCALES, "Scales whose maps are summed: {default}.", low=0.01, high=16, metavar="S,S,…"
-    )
     hiding_scales: tuple[float, ...] | None = option(
         None, "Scales once something is hidden. Default: --scales.", low=0.01, high=16, metavar="S,S,…"
     )
     centre_scales: tuple[float, ...] | None = option(
         None, "Scales of the maps that say where to split. Default: --scales.", low=0.01, high=16, metavar="S,S,…"
     )
-    flip: bool = option(True, "Also see every photo mirrored.", flags=["--flip/--no-flip"])
-
-    def __post_init__(self) -> None:
-        check(self)
 
     @property
     def hiding(self) -> tuple[float, ...]:
@@ -102,8 +96,6 @@ FAST_WORDS = (
 )
 
 
-def settings_of(preset: Preset, changes: Mapping[str, Any]) -> InferCamSettings:
+def settings_of(preset: Preset = "camkit", changes: Mapping[str, Any] = NO_CHANGES) -> InferCamSettings:
     """A preset with some of its numbers changed, by the names of the fields of InferCamSettings."""
-    if preset not in PRESETS:
-        raise UsageError(f"--preset {preset} is not known; known are {', '.join(get_args(Preset))}")
-    return replace(PRESETS[preset], **changes)
+    return changed(preset_of(PRESETS, preset), changes)

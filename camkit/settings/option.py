@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import inf
+from string import Formatter
 from types import NoneType, UnionType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from camkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+Fields = TypeVar("Fields", bound="DataclassInstance")
+
 KEY = "option"
 NO_FACTS: Mapping[str, Any] = {}
+NO_CHANGES: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Option:
-    """help may name `{default}`, "4 (dcsm 1)", `{presets}`, "paper 0.01, published 0.02", or one of `facts`.
+    """help may name `{default}`, "4 (dcsm 1)", `{presets}`, "paper 0.01, published 0.02", a preset, or one of `facts`.
 
     low, high  bounds of a number, or of each of several; `outside`: which of them are excluded
+    what       is to be given: a number, a probability
     flags      "--flip/--no-flip" or a second name, where the field's own name is not all of it
     nothing    the word that a user writes for None
     """
@@ -28,10 +37,16 @@ class Option:
     low: float = -inf
     high: float = inf
     outside: Literal["neither", "low", "high", "both"] = "neither"
+    what: str = "a number"
     metavar: str | None = None
     flags: tuple[str, ...] = ()
     nothing: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tells_default(self) -> bool:
+        """Whether the help does, so that nobody else has to."""
+        return bool({name for _, name, _, _ in Formatter().parse(self.help) if name} - self.facts.keys())
 
     def admits(self, value: float) -> bool:
         """Not so infinities and what is not a number."""
@@ -41,13 +56,15 @@ class Option:
 
     @property
     def wanted(self) -> str:
-        """'a number above 0', '1 or more', 'a number from 0 to 1'."""
+        """'a number above 0', '0 or more', 'at least 1', 'a number from 0 to 1'."""
         if self.low > -inf and self.high < inf:
             between = f"between {self.low:g} and {self.high:g}" if self.outside == "both" else ""
-            return f"a number {between or f'from {self.low:g} to {self.high:g}'}"
+            return f"{self.what} {between or f'from {self.low:g} to {self.high:g}'}"
         if self.high < inf:
-            return f"a number up to {self.high:g}"
-        return f"a number above {self.low:g}" if self.outside == "low" else f"{self.low:g} or more"
+            return f"{self.what} up to {self.high:g}"
+        if self.outside == "low":
+            return f"{self.what} above {self.low:g}"
+        return f"at least {self.low:g}" if self.low > 0 else f"{self.low:g} or more"
 
 
 def option(
@@ -57,13 +74,14 @@ def option(
     low: float = -inf,
     high: float = inf,
     outside: Literal["neither", "low", "high", "both"] = "neither",
+    what: str = "a number",
     metavar: str | None = None,
     flags: Sequence[str] = (),
     nothing: str | None = None,
     facts: Mapping[str, Any] = NO_FACTS,
 ) -> Any:
     """A dataclass field that a user may set."""
-    told = Option(help, low, high, outside, metavar, tuple(flags), nothing, facts)
+    told = Option(help, low, high, outside, what, metavar, tuple(flags), nothing, facts)
     return field(default=default, metadata={KEY: told})
 
 
@@ -85,18 +103,23 @@ def item_of(kind: Any) -> type | None:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
 
 
+def flag_of(name: str, about: Option) -> str:
+    """The option's first name; of two that contradict each other the one that says yes."""
+    return about.flags[0].partition("/")[0] if about.flags else f"--{name.replace('_', '-')}"
+
+
 def check(settings: Any) -> None:
     """UsageError for a number outside its bounds, or a word that is not among the choices."""
     for name, (about, kind) in options_of(type(settings)).items():
         value = getattr(settings, name)
         if value is None:
             continue
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name, about)
         if value == () and item_of(kind) is not str:
             raise UsageError(f"{flag}: give at least one")
         for one in (value,) if item_of(kind) is None else value:
             if isinstance(one, int | float) and not isinstance(one, bool) and not about.admits(one):
-                raise UsageError(f"{flag} {one:g}: give {about.wanted}")
+                raise UsageError(f"{flag} {one}: give {about.wanted}")
         if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
             raise UsageError(f"{flag} {value} is not known; known are {', '.join(typing.get_args(kind))}")
 
@@ -104,7 +127,8 @@ def check(settings: Any) -> None:
 def help_of(name: str, about: Option, presets: Mapping[str, Any]) -> str:
     """The option's help with the numbers of the presets in it; the first preset is the default."""
     values = {preset: getattr(settings, name) for preset, settings in presets.items()}
-    return about.help.format(default=_default_words(values), presets=_preset_words(values), **about.facts)
+    of_presets = {preset: words(value) for preset, value in values.items()}
+    return about.help.format(**of_presets, default=_default_words(values), presets=_preset_words(values), **about.facts)
 
 
 def _default_words(values: Mapping[str, Any]) -> str:
@@ -123,3 +147,24 @@ def words(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ",".join(map(words, value))
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def changed(settings: Fields, changes: Mapping[str, Any], *others: type[DataclassInstance]) -> Fields:
+    """The settings with those of the changes that are fields of theirs; the rest are fields of the other classes."""
+    own, theirs = ({field.name for one in classes for field in fields(one)} for classes in ([type(settings)], others))
+    unknown = changes.keys() - own - theirs
+    if unknown:
+        known = ", ".join(sorted(own | theirs))
+        raise UsageError(f"{min(unknown)} is not among the settings, which are {known}")
+    return replace(settings, **{name: value for name, value in changes.items() if name in own})
+
+
+def preset_of(presets: Mapping[Any, T], name: str, option: str = "--preset") -> T:
+    if name not in presets:
+        raise UsageError(f"{option} {name} is not known; known are {one_of(tuple(presets))}")
+    return presets[name]
+
+
+def one_of(names: Sequence[str]) -> str:
+    """'psa, irn, dcsm, icd', of two 'paper and published'."""
+    return " and ".join(names) if len(names) == 2 else ", ".join(names)

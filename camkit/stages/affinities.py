@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from camkit.data.images import ImageSet
 from camkit.errors import InputError, UsageError
-from camkit.methods.walk.confident import PUBLISHED, Confidence
-from camkit.methods.walk.settings import RANGES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.upstream import Sources, find_photos, history_of, name_of_input, open_input, paths_of
+from camkit.settings.pairs import PAIRS, PUBLISHED, Confidence
 from camkit.settings.recipe import Recipe
 from camkit.stages.confident import Labels, crf_of, levels_of
 from camkit.stages.training import (
@@ -44,30 +43,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("camkit")
 
-RADIUS: Mapping[AffinityKind, int] = {"affinitynet": 5, "irn": 10}
 TITLES: Mapping[AffinityKind, str] = {"affinitynet": "AffinityNet", "irn": "IRN's boundaries"}
-TAKES = ("maps", "signed", "masks")
-
-
-def confidence_of(kind: AffinityKind, foreground: float | None, background: float | None) -> Confidence | None:
-    """The published one with some of it changed; None where nothing is."""
-    if foreground is None and background is None:
-        return None
-    known = PUBLISHED[kind]
-    return replace(
-        known,
-        foreground=known.foreground if foreground is None else foreground,
-        background=known.background if background is None else background,
-    )
 
 
 def train_affinities(
     kind: AffinityKind, sources: Sources, place: TrainingPlace, recipe: Recipe, runtime: Runtime,
     confidence: Confidence | None, radius: int, images: Path | str | None, input_size: int | None,
 ) -> Trained:  # fmt: skip
-    low, high = RANGES["radius"]
-    if not max(low, 2) <= radius <= high:
-        raise UsageError(f"--radius {radius}: give a number from 2 to {high:g}")
+    replace(PAIRS[kind], radius=radius)  # which checks it
     paths = paths_of(sources)
     device = choose_device(runtime.device, runtime.precision)
     with open_input(paths) as store, ExitStack() as stack:
@@ -93,21 +76,21 @@ def train_affinities(
 
 
 def _check_source(store: Reader, paths: Sequence[Path], name: str, kept: Path, confidence: Confidence | None) -> None:
-    kind = store.header.kind
-    if kind not in TAKES:
-        raise UsageError(f"{name} is a {kind} store; take maps (camkit cam), signed scores, or masks as labels")
+    kind = store.header.holds
+    if not (kind.class_maps or kind.is_mask):
+        raise UsageError(f"{name} is a {kind.name} store; take maps (camkit cam), signed scores, or masks as labels")
     if store.header.shard:
         log.warning("%s is %s: the others' images are not learned from", name, shard_words(store.header.shard))
-    if kind == "masks" and confidence is not None:
+    if kind.is_mask and confidence is not None:
         *others, last = (f"--{level.replace('_', '-')}" for level in levels_of(confidence))
         raise UsageError(f"{', '.join(others)} and {last} have no effect: {name} holds the labels")
-    if kind != "masks":
+    if not kind.is_mask:
         check_inputs_stay(kept, paths, "the labels would be kept there; choose another --out")
 
 
 def _ids_with_classes(store: Reader, name: str) -> list[str]:
     """Of an image without classes nothing is known: it may show what no class stands for."""
-    ids = [id for id in store.ids if store.header.kind == "masks" or len(store.inspect(id)[1])]
+    ids = [id for id in store.ids if store.header.holds.is_mask or len(store.inspect(id)[1])]
     if not ids:
         raise InputError(f"none of the {len(store.ids)} images of {name} has a class: there is nothing to learn from")
     if len(ids) < len(store.ids):

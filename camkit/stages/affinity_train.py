@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from camkit.methods.walk.confident import Confidence
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.upstream import Sources
+from camkit.settings.pairs import PAIRS, Confidence
 from camkit.settings.recipe import Recipe
-from camkit.stages.affinities import RADIUS, train_affinities
+from camkit.stages.affinities import train_affinities
 from camkit.stages.training import Start, Trained, TrainingPlace
 
 
@@ -20,11 +21,11 @@ def affinity_train(
     runtime: Runtime = Runtime(),
     *,
     confidence: Confidence | None = None,
-    radius: int = RADIUS["affinitynet"],
+    radius: int = PAIRS["affinitynet"].radius,
     images: Path | str | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train AffinityNet and write the checkpoint of the last epoch, for `refine_walk`.
 

@@ -12,12 +12,13 @@ import numpy as np
 from camkit.evaluate.precision import mean_average_precision
 from camkit.pipeline.device import choose_device
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
-from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.photos import load_photos, view_size
 from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
 from camkit.stages.network import Network, describe_checkpoint, load_network, scores_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
+from camkit.types import LongerSide
 
 if TYPE_CHECKING:
     from camkit.data.labels import Labels
@@ -31,7 +32,7 @@ def classify(
     output: Output,
     runtime: Runtime = Runtime(),
     *,
-    resize: str | None = None,
+    resize: LongerSide | None = None,
 ) -> tuple[Summary, Labels | None]:
     """Write the sigmoid score of every class for every image; also give the labels, where there are any."""
     device = choose_device(runtime.device, runtime.precision)
@@ -40,7 +41,7 @@ def classify(
     classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
     selection = select(inputs, classes, need_labels=False)
     labels = resolve_labels(inputs, selection.images, classes)
-    view = ViewSize.parse(resize, loaded.input_size)
+    view = view_size(resize, loaded.input_size)
     parameters = {"resize": str(view), "output_stride": loaded.output_stride, "precision": device.precision}
     header = Header(
         kind="scores",

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
@@ -50,7 +51,7 @@ def classify_train(
     patches: Path | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train a classifier and write its best checkpoint (by mean average precision; without validation the last).
 
@@ -73,10 +74,9 @@ def classify_train(
 
     def job_of(ranks: Ranks) -> Job:
         network, arch, kept = starting_network(start, classes, recipe, device)
-        fresh = [] if kept or network.head_name is None else [network.head_name]
         return make_job(
             network, arch, items, classes, judged, recipe, device, ranks, runtime,
-            provenance=run, input_size=input_size or seen_size(recipe), fresh=fresh,
+            provenance=run, input_size=input_size or seen_size(recipe), fresh=network.fresh_modules(kept=kept),
         )  # fmt: skip
 
     return carry_out(

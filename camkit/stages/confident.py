@@ -16,10 +16,11 @@ from camkit.data.images import ImageSet
 from camkit.errors import InputError
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_labels
-from camkit.methods.walk.confident import Confidence, confident_labels
+from camkit.methods.walk.confident import confident_labels
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.photos import missing_photo, read_photo
 from camkit.pipeline.upstream import history_of, refine_store, stored_records
+from camkit.settings.pairs import LEVELS, Confidence
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.runs import shares_store
@@ -28,10 +29,6 @@ from camkit.types import Activation, Record, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
-
-
-LEVELS = {"soft": ("low_alpha", "high_alpha"), "hard": ("foreground", "background")}
-"""What the options call a Confidence's foreground and background, by the CRF's energies."""
 
 
 @dataclass(eq=False)
@@ -52,7 +49,7 @@ class Labels:
 
     @property
     def given(self) -> bool:
-        return self.source.header.kind == "masks"
+        return self.source.header.holds.is_mask
 
     @contextmanager
     def opened(self, wait_for_all: Callable[[], None]) -> Iterator[Reader]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from camkit.evaluate.report import Report
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
+from camkit.settings.dcsm import PRESETS
 from camkit.stages.cam import cam
-from camkit.stages.dcsm import PRESETS, dcsm
+from camkit.stages.dcsm import dcsm
 from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.icd_apply import icd_apply
 from camkit.stages.infercam import infercam
@@ -139,7 +140,7 @@ def demo(
     best = max(rows, key=lambda row: row.report.miou or 0.0)
     masks = folder / "masks"
     with open_store(best.store) as chosen:
-        threshold = best.report.threshold if chosen.header.kind == "maps" else None
+        threshold = best.report.threshold if chosen.header.holds.thresholded else None
     mask([best.store], Output(None, overwrite), runtime, threshold=threshold, png=masks)
     page, sheet = draw(folder, world, rows)
     return Demo(tuple(rows), world, page, sheet, masks)

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from camkit.data.classes import ClassIndex
 from camkit.data.images import ImageSet, list_file
@@ -16,7 +17,7 @@ from camkit.data.lists import IdIndex, read_id_list
 from camkit.data.masks import find_masks
 from camkit.data.reading import examples
 from camkit.data.voc import find_voc
-from camkit.defaults import MASK_THRESHOLD, WORKERS
+from camkit.defaults import MASK_THRESHOLD, TILE, WORKERS
 from camkit.errors import CamkitError, InputError, UsageError
 from camkit.evaluate.bootstrap import Tallies
 from camkit.evaluate.report import Report
@@ -27,13 +28,12 @@ from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
 from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
+from camkit.store.schema import in_words, kind_of, kinds_that
+from camkit.types import Sort
 
 log = logging.getLogger("camkit")
 
-TILE = 240
-
 Drawn = TypeVar("Drawn")
-Sort = Literal["id", "worst", "best"]
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,10 @@ def thresholds_of(columns: Sequence[Column], kinds: Sequence[str], view: View) -
     """Of maps: the one asked for, else that of the column's report, else that of `camkit mask` if they are judged."""
 
     def choose(column: Column, kind: str) -> float | None:
-        if kind != "maps" or view.threshold is not None:
-            return view.threshold if kind == "maps" else None
+        if not kind_of(kind).thresholded:
+            return None
+        if view.threshold is not None:
+            return view.threshold
         if column.report is not None:
             return column.report.threshold
         return MASK_THRESHOLD if view.truth is not None else None
@@ -152,13 +154,14 @@ def first_ids(show: Exhibition, ids: Sequence[str], limit: int | None) -> Sequen
 def draw_all(
     show: Exhibition,
     ids: Sequence[str],
-    draw: Callable[[Request | Failure, Look], Drawn | Failure],
+    draw: Callable[[Request, Look], Drawn],
     failures: dict[str, str],
     *,
     description: str = "show",
 ) -> Iterator[Drawn]:
     """What `draw` makes of each image, in order; images that fail are told and added to `failures`."""
-    results = load_ahead(_requests(show, ids), lambda request: draw(request, show.look), workers=show.view.workers)
+    attempt = partial(_attempt, draw, look=show.look)
+    results = load_ahead(_requests(show, ids), attempt, workers=show.view.workers)
     with show_progress(description, len(ids)) as progress:
         for result in results:
             progress.advance()
@@ -167,6 +170,15 @@ def draw_all(
             elif result.id not in failures:
                 log.warning("%s: %s", result.id, result.error)
                 failures[result.id] = str(result.error)
+
+
+def _attempt(draw: Callable[[Request, Look], Drawn], request: Request | Failure, *, look: Look) -> Drawn | Failure:
+    if isinstance(request, Failure):
+        return request
+    try:
+        return draw(request, look)
+    except CamkitError as error:
+        return Failure(request.id, error)
 
 
 def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failure]:
@@ -183,10 +195,10 @@ def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failur
 
 def _check_stores(columns: Sequence[Column], readers: Sequence[Reader]) -> None:
     for column, reader in zip(columns, readers, strict=True):
-        if reader.header.kind not in ("maps", "signed", "probs", "masks"):
+        if reader.header.holds.mask is None:
             raise UsageError(
                 f"{column.name} is a {reader.header.kind} store, which says nothing about pixels; "
-                "camkit show takes maps, signed scores, probs or masks"
+                f"camkit show takes {in_words(kinds_that(lambda kind: kind.mask))}"
             )
         if reader.header.classes != readers[0].header.classes:
             raise UsageError(f"{columns[0].name} and {column.name} are about different classes; show them one by one")
@@ -262,7 +274,7 @@ def _with_classes(show: Exhibition, ids: set[str]) -> set[str]:
 
 def _classes(reader: Reader, id: str, num_classes: int) -> Any:
     """Ascending indices; masks are read for them."""
-    if reader.header.kind == "masks":
+    if reader.header.holds.is_mask:
         return classes_of_mask(reader.read(id).values, num_classes)
     return reader.inspect(id)[1]
 

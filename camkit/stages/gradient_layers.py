@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from camkit.errors import UsageError
 from camkit.pipeline.upstream import Sources, paths_of
+from camkit.settings.dcsm import DcsmSettings
 
 if TYPE_CHECKING:
-    from camkit.methods.dcsm import Saliency
     from camkit.methods.response import ResponseMap
     from camkit.models.classifier import LoadedClassifier
-    from camkit.stages.dcsm import DcsmSettings
 
 log = logging.getLogger("camkit")
 
@@ -26,16 +26,15 @@ def response_of(loaded: LoadedClassifier, settings: DcsmSettings) -> ResponseMap
     return partial(dcsm_response, classifier=loaded.network, saliency=saliency_of(loaded, settings))
 
 
-def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> Saliency:
+def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> DcsmSettings:
     """The settings, with the layers that count; those that tell nothing are left out, with a word about it."""
-    from camkit.methods.dcsm import Saliency, probe_layers
+    from camkit.methods.dcsm import probe_layers
 
     names = settings.layers or loaded.network.gradient_layers
     if not names:
         known = ", ".join(loaded.network.layers)
         raise UsageError(f"--layers: name those of {loaded.arch} whose gradients count: {known}, or parts of them")
-    guided = settings.backprop == "guided"
-    layers, relus = probe_layers(loaded.network, names, guided=guided)
+    layers, relus = probe_layers(loaded.network, names, guided=settings.guided)
     seeing = tuple(name for name, layer in layers.items() if not layer.blind)
     if not seeing:
         raise UsageError(
@@ -45,17 +44,9 @@ def saliency_of(loaded: LoadedClassifier, settings: DcsmSettings) -> Saliency:
     if len(seeing) < len(layers):
         blind = ", ".join(name for name in layers if name not in seeing)
         log.warning("left out, since its gradients are the same at every position: %s", blind)
-    if guided and not relus:
+    if settings.guided and not relus:
         log.warning("no ReLU was met above %s: guided back-propagation is plain here", ", ".join(seeing))
-    return Saliency(
-        layers=seeing,
-        guided=guided,
-        candidates=settings.candidates,
-        candidate_threshold=settings.candidate_threshold,
-        alpha=settings.alpha,
-        normalise=settings.normalise,
-        upsample_channels=settings.upsample_channels,
-    )
+    return replace(settings, layers=seeing)
 
 
 def describe_layers(sources: Sources, model: str | None = None) -> list[dict[str, Any]]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
+from camkit.defaults import MAP_STRIDE
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
+from camkit.settings.icd import Branch
 from camkit.stages.maps import MapMethod, Notes, checked_scales, no_notes, write_maps
 from camkit.stages.network import Network, load_icd_network
-from camkit.types import Size
+from camkit.types import LongerSide, Resolution, Size
 
 if TYPE_CHECKING:
     import torch
 
     from camkit.models.classifier import LoadedClassifier
     from camkit.models.icd import IcdNetwork
-
-Branch = Literal["top-down", "bottom-up", "cam"]
 
 
 def icd_apply(
@@ -32,16 +32,16 @@ def icd_apply(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     raw: bool = False,
-    resize: str | None = None,
-    size: str = "4",
+    resize: LongerSide | None = None,
+    size: Resolution = MAP_STRIDE,
 ) -> Summary:
     """Write the signed scores of the classes present in every image: above 0 foreground, below background.
 
     branch  `top-down`, the final scores; `bottom-up`, along the directions, with the right sign; or `cam`, the
             classifier's maps (a maps store) at the same scales
     raw     scores as the network gives them; False: each class divided by its largest of either sign
-    resize  longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size    resolution of the scores: `full`, or a stride in pixels
+    resize  longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
+    size    resolution of the scores: a stride in pixels, or "full"
     """
     if branch not in get_args(Branch):
         raise UsageError(f"--branch {branch} is not known; known are {', '.join(get_args(Branch))}")

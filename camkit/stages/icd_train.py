@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camkit.data.reading import examples
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
@@ -60,7 +61,7 @@ def icd_train(
     validation: Inputs | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> Trained:
     """Train a classifier together with ICD's two branches and write the checkpoint of the last epoch.
 
@@ -123,7 +124,7 @@ def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> Non
 
 def _check_superpixels(store: Reader, photos: Sequence[Item]) -> None:
     path = ", ".join(map(str, store.paths))
-    if store.header.kind != "superpixels":
+    if not store.header.holds.superpixels:
         raise UsageError(f"{path} holds {store.header.kind}; --superpixels takes what camkit superpixels writes")
     missing = [item.id for item in photos if item.id not in store]
     if missing:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,12 +27,10 @@ from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay, open_output, write_activations
 from camkit.pipeline.select import shard_of_environment
 from camkit.store.provenance import stage
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header, kind_of, shard_ids
 from camkit.types import Activation, Record, Size
 
 log = logging.getLogger("camkit")
-
-KINDS = ("maps", "probs")
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,12 @@ class Import:
         try:
             found = self.source.read(name)
             size = self._size(id, found, path)
-            values = self._values(found, size, path)
         except LabelError:
             raise
         except CamkitError as error:
             return Failure(id, error)
         check_classes(found, self.source.kind, len(self.source.classes), path)
-        return Record(id, size, upstream=Activation(id, values, found.classes, size))
+        return Record(id, size, upstream=Activation(id, found.values, found.classes, size))
 
     def _size(self, id: str, found: Found, path: Path) -> Size:
         photo = self.photos.get(id)
@@ -94,11 +91,15 @@ class Import:
             raise ImageError(f"{path} is for a photo of {there} px, but {photo} has {expected}")
         return size
 
-    def _values(self, found: Found, size: Size, path: Path) -> np.ndarray:
-        if self.source.kind == "masks":
+    def checked(self, batch: Sequence[Record]) -> list[Activation]:
+        """A step: what was read, of which maps and probabilities must lie in their range."""
+        return [replace(record.upstream, values=self._values(record.upstream)) for record in batch if record.upstream]
+
+    def _values(self, found: Activation) -> np.ndarray:
+        if kind_of(self.source.kind).is_mask:
             return found.values
-        values = found.values if len(found.values) else np.zeros((0, *size), np.float32)
-        return checked_values(values, self.source.kind, self.clip, path)
+        values = found.values if len(found.values) else np.zeros((0, *found.size), np.float32)
+        return checked_values(values, self.source.kind, self.clip, self.source.files[self.names[found.id]])
 
     def records(self, ids: Sequence[str], workers: int) -> Iterator[Record | Failure]:
         return load_ahead(ids, self.read, workers=workers)
@@ -126,9 +127,10 @@ def import_files(
             sink,
             shard_ids(ids, shard),
             partial(content.records, workers=runtime.workers),
-            _as_read,
+            content.checked,
             description="import",
             runtime=runtime,
+            threads=runtime.workers,
         )
 
 
@@ -139,7 +141,7 @@ def open_import(path: Path, foreign: Foreign) -> Import:
     classes = read_classes(foreign.classes) if foreign.classes is not None else None
     ask = Ask(classes, foreign.kind, foreign.array, list_path, foreign.images)
     source = READERS[foreign.format or recognise(path, list_path)](path, ask)
-    if foreign.kind is not None and source.kind not in KINDS:
+    if foreign.kind is not None and not kind_of(source.kind).unit:
         raise UsageError(f"--kind is for maps and probabilities; the format {source.format} has {source.kind}")
     names = _named(source, photos)
     if list_path is not None:
@@ -169,7 +171,7 @@ def _check(foreign: Foreign, path: Path, output: Output) -> None:
 
 def _parameters(content: Import, foreign: Foreign, output: Output) -> dict[str, Any]:
     parameters: dict[str, Any] = {"format": content.source.format, "kind": content.source.kind}
-    if content.source.kind in KINDS:
+    if kind_of(content.source.kind).unit:
         parameters |= {"dtype": output.dtype or "float16", "clip": foreign.clip}
     if foreign.array is not None:
         parameters["array"] = foreign.array
@@ -183,7 +185,3 @@ def _selection(content: Import, path: Path) -> dict[str, Any]:
         file = os.path.abspath(content.source.files[name])  # noqa: PTH100 - of many files: Path.resolve asks the disk
         digest.update(json.dumps([id, file]).encode() + b"\n")
     return {"count": len(content.names), "sha256": digest.hexdigest(), "images": str(path.resolve())}
-
-
-def _as_read(batch: Sequence[Record]) -> list[Activation]:
-    return [record.upstream for record in batch if record.upstream is not None]

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from camkit.defaults import MAP_STRIDE
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.settings.infercam import PRESETS, InferCamSettings
+from camkit.settings.infercam import PRESETS, InferCamSettings, Response
 from camkit.stages.maps import MapMethod, grid_multiple, write_maps
 from camkit.stages.network import Network
-from camkit.stages.response import Asked, Response, asked_response
+from camkit.stages.response import Asked, asked_response
+from camkit.types import LongerSide, Resolution
 
 if TYPE_CHECKING:
     from camkit.models.classifier import LoadedClassifier
@@ -27,27 +29,29 @@ def infercam(
     settings: InferCamSettings = PRESETS["camkit"],
     response: Response = "cam",
     prototypes: Path | str | None = None,
-    resize: str | None = None,
-    size: str = "4",
+    refined: bool | None = None,
+    resize: LongerSide | None = None,
+    size: Resolution = MAP_STRIDE,
 ) -> Summary:
     """Write InferCam's maps of the classes present in every image, with notes of centres, patches and rounds.
 
     response    whose maps of the patches are united: cam, lpcam, dcsm or icd
     prototypes  for lpcam: their store
-    resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size        resolution of the maps: `full`, or a stride in pixels
+    refined     for cam: by the network's own layers, as SEAM's are; None: where it has them
+    resize      longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
+    size        resolution of the maps: a stride in pixels, or "full"
     """
-    with asked_response(response, prototypes) as asked:
+    with asked_response(response, prototypes, refined) as asked:
         # A pixel on the other side of the threshold changes all rounds to come: the last digit matters.
         return write_maps(
             "infercam", partial(_method, settings=settings, asked=asked, size=size),
-            {"response": response, **asdict(settings)}, inputs, network, output, runtime,
-            resize=resize, size=size, for_speed=not settings.published, parents=asked.parents,
-            stores=[prototypes], load=asked.load,
+            lambda loaded: {"response": response, **asdict(settings), **asked.told(loaded)},
+            inputs, network, output, runtime, resize=resize, size=size, for_speed=not settings.published,
+            parents=asked.parents, stores=[prototypes], load=asked.load,
         )  # fmt: skip
 
 
-def _method(loaded: LoadedClassifier, *, settings: InferCamSettings, asked: Asked, size: str) -> MapMethod:
+def _method(loaded: LoadedClassifier, *, settings: InferCamSettings, asked: Asked, size: Resolution) -> MapMethod:
     from camkit.methods.infercam import infer_cam
 
     return partial(

@@ -77,6 +77,7 @@ def _describe_classifier(path: Path, own: Mapping[str, Any], model: str | None) 
         "classes": None if loaded.classes is None else list(loaded.classes),
         "parameters": sum(tensor.numel() for tensor in loaded.network.parameters()),
         "output_stride": loaded.output_stride,
+        "refines_maps": loaded.network.refines_maps,
         "input_size": loaded.input_size,
         "mean": list(loaded.mean),
         "std": list(loaded.std),
@@ -190,6 +191,8 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     else:
         names = ", ".join(facts["classes"]) if facts["classes"] else "names not recorded"
         yield _line("classes", f"{facts['num_classes']}: {names}")
+    if facts.get("refines_maps"):
+        yield _line("maps", "refined by layers of its own, in camkit cam and infercam (--plain: not)")
     yield _line("parameters", f"{facts['parameters'] / 1e6:.1f} million")
     if facts["input_size"]:
         yield _line("input size", f"{facts['input_size']} px, longer side")

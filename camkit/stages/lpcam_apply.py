@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from camkit.defaults import SCALES
+from camkit.defaults import MAP_STRIDE, SCALES
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
+from camkit.settings.lpcam import AS_STORED, Thresholds
 from camkit.stages.maps import MapMethod, Notes, checked_scales, grid_multiple, no_notes, write_maps
 from camkit.stages.network import Network
-from camkit.stages.prototypes import AS_STORED, Thresholds, directions_of, open_prototypes
-from camkit.types import Size
+from camkit.stages.prototypes import directions_of, open_prototypes
+from camkit.types import LongerSide, Resolution, Size
 
 if TYPE_CHECKING:
     import torch
@@ -30,14 +31,14 @@ def lpcam_apply(
     thresholds: Thresholds = AS_STORED,
     scales: Sequence[float] = SCALES,
     flip: bool = True,
-    resize: str | None = None,
-    size: str = "4",
+    resize: LongerSide | None = None,
+    size: Resolution = MAP_STRIDE,
 ) -> Summary:
     """Write LPCAM's maps of the classes present in every image; of classes without prototypes, CAM.
 
     prototypes  their store; `-`, or None when standard input is a pipe, is the one on standard input
-    resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size        resolution of the maps: `full`, or a stride in pixels
+    resize      longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
+    size        resolution of the maps: a stride in pixels, or "full"
     """
     with open_prototypes(prototypes) as (store, history):
 

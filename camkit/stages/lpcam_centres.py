@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camkit.errors import InputError, UsageError
+from camkit.errors import InputError
 from camkit.pipeline.progress import show_progress
+from camkit.settings.lpcam import Hyperparameters
 from camkit.stages.lpcam_sample import Features, Sample, group_of
 from camkit.store.prototypes import SIDES, Centres, ClassPrototypes, Examples, Gathered, Side
 
 if TYPE_CHECKING:
     import torch
 
-    from camkit.methods.lpcam import Hyperparameters
 
 log = logging.getLogger("camkit")
 
@@ -94,15 +94,8 @@ def kept_of(side: Side, scores: np.ndarray, settings: Hyperparameters) -> np.nda
 
     found = torch.from_numpy(scores)
     if side == "foreground":
-        return select_foreground(found, settings.foreground_score).numpy()
+        return select_foreground(found, settings.foreground_score, take_best=settings.take_best).numpy()
     return select_context(found, settings.context_score, settings.context_low).numpy()
-
-
-def check_context(settings: Hyperparameters) -> None:
-    """UsageError where no score can be below the one threshold and above the other."""
-    low, high = settings.context_low, settings.context_score
-    if low >= high:
-        raise UsageError(f"--context-low {low:g} is not below --context-score {high:g}: no context would be kept")
 
 
 def nearest(values: torch.Tensor, centres: torch.Tensor, features: Features) -> Examples:

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from camkit.methods.sampling import priorities
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, at_a_path, write_activations
-from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.photos import ViewSize, load_photos, view_size
 from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, say_predicted, select
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of
-from camkit.stages.lpcam_centres import check_context, cluster_sample
+from camkit.settings.lpcam import PRESETS, Clustering, Hyperparameters, check_context
+from camkit.stages.lpcam_centres import cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
 from camkit.stages.lpcam_sample import Budget, memory_text, parse_memory
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
@@ -32,46 +33,14 @@ from camkit.store.prototypes import PrototypeStore
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
 from camkit.store.schema import Header
-from camkit.types import Activation, Classifier, Record
+from camkit.types import Activation, Classifier, LongerSide, Record
 
 if TYPE_CHECKING:
     import torch
 
-    from camkit.methods.lpcam import Hyperparameters, Preset
     from camkit.models.classifier import LoadedClassifier
 
 log = logging.getLogger("camkit")
-
-MEMORY = "2G"
-ROUNDS = 300
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """How k-means runs, and on what.
-
-    memory      what the features that are clustered at once may take, with the work on them: 512M, 2G
-    rounds      of k-means at most
-    per_class   only so many images of each class, drawn by the seed; None: all
-    map_resize  how maps of a store come to the grid of the features: bilinear (None), or nearest, as published
-    """
-
-    memory: str = MEMORY
-    rounds: int = ROUNDS
-    seed: int = 0
-    per_class: int | None = None
-    map_resize: Literal["bilinear", "nearest"] | None = None
-
-
-def settings_of(preset: Preset, changes: Mapping[str, Any]) -> Hyperparameters:
-    """A preset with some of its numbers changed, by the names of the fields of Hyperparameters."""
-    from camkit.methods.lpcam import PRESETS
-
-    if preset not in PRESETS:
-        raise UsageError(f"--preset {preset} is not known; known are {' and '.join(PRESETS)}")
-    settings = replace(PRESETS[preset], **changes)
-    check_context(settings)
-    return settings
 
 
 def lpcam_cluster(
@@ -80,25 +49,23 @@ def lpcam_cluster(
     output: Output,
     runtime: Runtime = Runtime(),
     *,
-    settings: Hyperparameters | None = None,
+    settings: Hyperparameters = PRESETS["voc"],
     clustering: Clustering = Clustering(),
     maps: Sources | None = None,
-    resize: str | None = None,
+    resize: LongerSide | None = None,
 ) -> Summary:
     """Cluster the local features of each class: a prototypes store.
 
-    settings  the numbers of the paper; None: those for VOC
     maps      a store whose maps say what is foreground, and which classes an image has; None: CAM of the same features
-    resize    longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
+    resize    longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
     """
-    settings = settings or settings_of("voc", {})
     check_call(inputs, output, settings, clustering, maps)
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     weight = loaded.network.weight.detach().float()
     budget = Budget(parse_memory(clustering.memory), weight.shape[1])
     budget.check(2 * loaded.num_classes, settings.clusters)
-    view = ViewSize.parse(resize, loaded.input_size)
+    view = view_size(resize, loaded.input_size)
     classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
     with ExitStack() as stack:
         store = None if maps is None else stack.enter_context(open_maps(maps, classes))
@@ -151,12 +118,6 @@ def check_call(
     inputs: Inputs, output: Output, settings: Hyperparameters, clustering: Clustering, maps: Sources | None
 ) -> None:
     """UsageError for what would come to light only when all images are seen, or not at all."""
-    counts = {"clusters": settings.clusters, "rounds": clustering.rounds, "per-class": clustering.per_class}
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"--{name} {count}: give at least 1")
-    if clustering.seed < 0:
-        raise UsageError(f"--seed {clustering.seed}: give 0 or more")
     check_context(settings)
     if maps is None and clustering.map_resize is not None:
         raise UsageError("--map-resize is about the maps of --maps; leave it out")
@@ -187,7 +148,7 @@ def open_maps(maps: Sources, classes: tuple[str, ...]) -> Iterator[Reader]:
     paths = paths_of(maps)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        if store.header.kind != "maps":
+        if not store.header.holds.thresholded:
             raise UsageError(f"--maps {name} holds {store.header.kind}; give a store of maps")
         if store.header.classes != classes:
             how = class_difference(store.header.classes, classes)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from camkit.defaults import COARSEST
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
-from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.photos import load_photos, view_size
 from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, say_predicted, select
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
-from camkit.types import Activation, Classifier, Record, Size
+from camkit.types import Activation, Classifier, LongerSide, Record, Resolution, Size
 
 if TYPE_CHECKING:
     import torch
@@ -47,18 +48,21 @@ class MapMethod(Protocol):
 class Grid:
     """At which resolution maps are kept: one value per `stride` pixels, or every pixel (stride 1)."""
 
-    stride: int = 4
-
-    @classmethod
-    def parse(cls, size: str) -> Grid:
-        if size == "full":
-            return cls(1)
-        if not size.isdecimal() or not 1 <= int(size) <= 64:
-            raise UsageError(f"--size {size}: give full, or one value for so many pixels, 1 to 64")
-        return cls(int(size))
+    stride: int
 
     def of(self, size: Size) -> Size:
         return -(-size[0] // self.stride), -(-size[1] // self.stride)
+
+    def __str__(self) -> str:
+        return "full" if self.stride == 1 else str(self.stride)
+
+
+def grid_of(size: Resolution) -> Grid:
+    if size == "full":
+        return Grid(1)
+    if not isinstance(size, int) or not 1 <= size <= COARSEST:
+        raise UsageError(f"--size {size}: give full, or one value for so many pixels, 1 to {COARSEST}")
+    return Grid(size)
 
 
 def checked_scales(scales: Sequence[float]) -> list[float]:
@@ -67,9 +71,9 @@ def checked_scales(scales: Sequence[float]) -> list[float]:
     return [float(scale) for scale in scales]
 
 
-def grid_multiple(loaded: LoadedClassifier, size: str) -> int:
+def grid_multiple(loaded: LoadedClassifier, size: Resolution) -> int:
     """So many pixels a cell stands for where maps as large as the photo are stretched over whole cells; else 1."""
-    return loaded.network.padded_grid if size in ("full", "1") else 1
+    return loaded.network.padded_grid if size in ("full", 1) else 1
 
 
 def write_maps(
@@ -81,8 +85,8 @@ def write_maps(
     output: Output,
     runtime: Runtime,
     *,
-    resize: str | None,
-    size: str,
+    resize: LongerSide | None,
+    size: Resolution,
     for_speed: bool = True,
     parents: Sequence[Mapping[str, Any]] = (),
     stores: Sequence[Path | str | None] = (),
@@ -93,8 +97,8 @@ def write_maps(
     """Write a method's maps, or signed scores, of the classes present in every image.
 
     parameters  the method's own, for the provenance; they may depend on the classifier
-    resize      longer side of the photo as the network sees it: N, `native`, or None: as the checkpoint records
-    size        resolution of the maps: `full`, or a stride in pixels
+    resize      longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
+    size        resolution of the maps: a stride in pixels, or "full"
     for_speed   the network may differ in the last digit from how it was published
     parents     the histories of stores that the method takes besides, for the provenance
     stores      where these stores are
@@ -102,13 +106,13 @@ def write_maps(
     load        reads a network that is more than a classifier
     """
     device = choose_device(runtime.device, runtime.precision)
-    grid = Grid.parse(size)
+    grid = grid_of(size)
     loaded = load(network, device) if load else load_network(network, device, for_speed=for_speed)
     selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
-    view = ViewSize.parse(resize, loaded.input_size or input_size)
+    view = view_size(resize, loaded.input_size or input_size)
     shared: dict[str, Any] = {
         "resize": str(view),
-        "size": "full" if grid.stride == 1 else str(grid.stride),
+        "size": str(grid),
         "dtype": output.dtype or "float16",
         "output_stride": loaded.output_stride,
         "precision": device.precision,

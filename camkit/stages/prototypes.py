@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from camkit.data.reading import examples
 from camkit.errors import StoreError
 from camkit.pipeline.upstream import STANDARD_INPUT_NAME, reads_standard_input
+from camkit.settings.lpcam import AS_STORED, Hyperparameters, Thresholds, check_context
 from camkit.store.pipe import receive_store
 from camkit.store.prototypes import Centres, PrototypeStore, Side, read_prototypes
 from camkit.store.provenance import sha256_file, stage
@@ -25,29 +26,6 @@ if TYPE_CHECKING:
     from camkit.models.classifier import LoadedClassifier
 
 log = logging.getLogger("camkit")
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Which centres are prototypes, where not those that the store says; None: as it says.
-
-    foreground_score  μ_f: a foreground centre scores above it
-    context_score     μ_b: a context centre scores below it …
-    context_low       … and above this
-    foreground_only   no context: LPCAM-F of the paper's Table 1
-    """
-
-    foreground_score: float | None = None
-    context_score: float | None = None
-    context_low: float | None = None
-    foreground_only: bool = False
-
-    def given(self) -> dict[str, Any]:
-        """For the provenance: what differs from the store."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
-
-
-AS_STORED = Thresholds()
 
 
 @contextmanager
@@ -133,8 +111,7 @@ def kept_centres(
     centres: Centres, side: Side, number: int, weight: torch.Tensor, store: PrototypeStore, thresholds: Thresholds
 ) -> np.ndarray:
     """[K] bool: as the store says, or by the thresholds that are given; what is not given is as when it was made."""
-    from camkit.methods.lpcam import Hyperparameters
-    from camkit.stages.lpcam_centres import check_context, kept_of
+    from camkit.stages.lpcam_centres import kept_of
 
     own = {"foreground": ("foreground_score",), "context": ("context_score", "context_low")}[side]
     given = {name: value for name in own if (value := getattr(thresholds, name)) is not None}

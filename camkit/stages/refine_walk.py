@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camkit.data.images import ImageSet
+from camkit.defaults import MAP_STRIDE
 from camkit.errors import CamkitError, UsageError
 from camkit.methods.crf.unary import with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
-from camkit.methods.walk.settings import NO_CHANGES, Affinity, Preset, WalkSettings, settings_for, settings_of
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
-from camkit.pipeline.photos import ViewSize, read_photo
+from camkit.pipeline.photos import ViewSize, read_photo, view_size
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
@@ -32,11 +32,13 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.stages.maps import Grid
+from camkit.settings.option import NO_CHANGES
+from camkit.settings.walk import Affinity, Preset, WalkSettings, settings_of
+from camkit.stages.maps import Grid, grid_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
-from camkit.types import Activation, Record, Size, no_classes
+from camkit.store.schema import Header, Kind, kinds_that
+from camkit.types import Activation, LongerSide, Record, Resolution, Size, no_classes
 from camkit.upsample import upsample
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ def refine_walk(
     changes: Mapping[str, Any] = NO_CHANGES,
     masks: bool = False,
     images: Path | str | None = None,
-    resize: str | None = None,
-    size: str | None = None,
+    resize: LongerSide | None = None,
+    size: Resolution | None = None,
     shard: Shard | None = None,
 ) -> Summary:
     """Random walks over every image of a maps, signed or probs store: a probs store, or one of masks.
@@ -71,9 +73,9 @@ def refine_walk(
     ckpt     of AffinityNet or IRN
     preset   paper or published, with the `changes` of `settings_of`
     images   where the photos are; None: where the store's were
-    resize   longer side of the photo as it is seen: N, `native`, or None: what the network knows, else native up to
-             1,000 px
-    size     resolution of the probs: `full`, or a stride in pixels; None: 4
+    resize   longer side of the photo as it is seen: a number, "native", or None: what the network knows, else
+             native up to 1,000 px
+    size     resolution of the probs: a stride in pixels (None: 4), or "full"
     """
     paths = paths_of(sources)
     settings = settings_of(affinity, preset, changes)
@@ -83,10 +85,10 @@ def refine_walk(
     loaded = _load(affinity, ckpt, device)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        settings = settings_for(settings, store.header.kind, affinity, changes, name)
+        settings = settings_for(settings, store.header.holds, affinity, changes, name)
         photos = find_photos(store, images, name)
-        view = ViewSize.parse(resize, loaded.input_size if loaded else None)
-        grid = Grid.parse(size or "4")
+        view = view_size(resize, loaded.input_size if loaded else None)
+        grid = grid_of(size or MAP_STRIDE)
         parameters = {
             "affinity": affinity,
             **{name: value for name, value in asdict(settings).items() if value is not None},
@@ -96,14 +98,14 @@ def refine_walk(
         }
         header = _header(store, photos, parameters, loaded)
         step = partial(
-            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.kind == "signed",
+            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.holds.is_signed,
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
         records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
         return refine_store(store, header, output, runtime, records, step, description="refine walk", shard=shard)
 
 
-def _check(output: Output, affinity: Affinity, ckpt: Path | str | None, masks: bool, size: str | None) -> None:
+def _check(output: Output, affinity: Affinity, ckpt: Path | str | None, masks: bool, size: Resolution | None) -> None:
     if affinity == "colour" and ckpt is not None:
         raise UsageError("--affinity colour needs no network: leave out --ckpt")
     if affinity != "colour" and ckpt is None:
@@ -112,6 +114,18 @@ def _check(output: Output, affinity: Affinity, ckpt: Path | str | None, masks: b
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:
         raise UsageError("--dtype is for probs; masks are whole numbers")
+
+
+def settings_for(
+    settings: WalkSettings, kind: Kind, affinity: Affinity, changes: Mapping[str, Any], name: str
+) -> WalkSettings:
+    """What counts for an input of this kind and name; UsageError where it cannot walk, or a change has no effect."""
+    takes = kinds_that(lambda kind: kind.class_maps if affinity == "irn" else kind.per_class)
+    if kind.name not in takes:
+        raise UsageError(f"{name} is a {kind.name} store; --affinity {affinity} takes {', '.join(takes)}")
+    if kind.background and "alpha" in changes:
+        raise UsageError(f"--alpha has no effect on {kind.name}, which say what is background; leave it out")
+    return replace(settings, alpha=None) if kind.background else settings
 
 
 def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> LoadedAffinity | None:
@@ -125,7 +139,7 @@ def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> Loaded
 
 
 def _parameters(grid: Grid, output: Output) -> dict[str, Any]:
-    return {"size": "full" if grid.stride == 1 else str(grid.stride), "dtype": output.dtype or "float16"}
+    return {"size": str(grid), "dtype": output.dtype or "float16"}
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], loaded: LoadedAffinity | None) -> Header:

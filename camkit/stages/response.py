@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device
+from camkit.settings.infercam import Response
 from camkit.stages.dcsm import DcsmSettings
 from camkit.stages.gradient_layers import response_of
 from camkit.stages.network import Network, load_icd_network
 from camkit.stages.prototypes import directions_of, open_prototypes
+from camkit.stages.refined import refiner_of, told
 
 if TYPE_CHECKING:
     from camkit.methods.response import ResponseMap
     from camkit.models.classifier import LoadedClassifier
-
-Response = Literal["cam", "lpcam", "dcsm", "icd"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,21 @@ class Asked:
     parents   the histories of the stores it needs
     on_cells  its grid is that of the features
     load      reads a network that is more than a classifier
+    told      what the provenance is to hold besides
     """
 
     of: Callable[[LoadedClassifier], ResponseMap]
     parents: Sequence[Mapping[str, Any]] = ()
     on_cells: bool = True
     load: Callable[[Network, Device], LoadedClassifier] | None = None
+    told: Callable[[LoadedClassifier], Mapping[str, Any]] = lambda loaded: {}
 
 
 @contextmanager
-def asked_response(name: Response, prototypes: Path | str | None) -> Iterator[Asked]:
+def asked_response(name: Response, prototypes: Path | str | None, refined: bool | None = None) -> Iterator[Asked]:
+    """prototypes: for lpcam, their store; refined: for cam, as in camkit.stages.cam."""
+    if refined is not None and name != "cam":
+        raise UsageError(f"--refined and --plain are for --response cam, not for {name}")
     if prototypes is not None and name != "lpcam":
         raise UsageError(f"--prototypes is for --response lpcam, not for {name}")
     if name == "lpcam":
@@ -56,7 +61,7 @@ def asked_response(name: Response, prototypes: Path | str | None) -> Iterator[As
     elif name == "icd":
         yield Asked(icd_of, load=load_icd_network)
     elif name == "cam":
-        yield Asked(cam_of)
+        yield Asked(partial(cam_of, refined=refined), told=partial(told, refined=refined))
     else:
         raise UsageError(f"--response {name} is not known; known are {', '.join(get_args(Response))}")
 
@@ -71,7 +76,9 @@ def icd_of(loaded: LoadedClassifier) -> ResponseMap:
     return partial(positive_scores, scorer=partial(top_down_scores, network=loaded.network))
 
 
-def cam_of(loaded: LoadedClassifier) -> ResponseMap:
+def cam_of(loaded: LoadedClassifier, refined: bool | None) -> ResponseMap:
     from camkit.methods.cam import cam
+    from camkit.methods.seam import refined_cam
 
-    return partial(cam, classifier=loaded.network)
+    refiner = refiner_of(loaded, refined)
+    return partial(cam, classifier=loaded.network) if refiner is None else partial(refined_cam, network=refiner)

@@ -20,8 +20,9 @@ from camkit.pipeline.upstream import photos_of
 from camkit.stages.exhibition import find_class
 from camkit.stages.prototypes import open_prototypes
 from camkit.store.prototypes import SIDES, Centres, ClassPrototypes, PrototypeStore
+from camkit.types import Box
 from camkit.view.picture import check_picture, encoded, save_picture
-from camkit.view.prototypes import Box, PrototypeRow, Side, class_size, draw_class, patch, stack
+from camkit.view.prototypes import PrototypeRow, Side, class_size, draw_class, patch, stack
 from camkit.view.sheet import LONGEST_SIDE, check_picture_size
 
 log = logging.getLogger("camkit")

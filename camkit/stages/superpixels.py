@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from camkit.defaults import WORKERS
-from camkit.errors import ImageError, InputError, UsageError
-from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.errors import UsageError
+from camkit.methods.superpixels import segment
 from camkit.pipeline.device import Device, choose_device, inference
-from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
-from camkit.pipeline.photos import ViewSize, load_photos
+from camkit.pipeline.photos import ViewSize, load_photos, view_size
 from camkit.pipeline.run import Step
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.superpixels import Felzenszwalb, Merging, Pairs
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
-from camkit.types import Activation, Classifier, Record, no_classes
+from camkit.types import Activation, Classifier, LongerSide, Record, no_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camkit.methods.merging import Merging, Pairs
+    import numpy as np
 
 FELZENSZWALB = Felzenszwalb()
-
-Item = Record | Failure
-Segment = Callable[[Item], Item]
 
 
 @dataclass(frozen=True)
@@ -65,20 +58,7 @@ def merge_by(
         return None
     if ckpt is None:
         raise UsageError(f"--merge {most} goes by a network's features: give --ckpt, any classifier checkpoint")
-    from camkit.methods.merging import Merging
-
     return MergeBy(Merging(most, pairs), Network(ckpt, arch, model, output_stride), layer)
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What is done with a photo's superpixels in this process, and what the provenance says of it."""
-
-    step: Step
-    keep_photo: bool = False
-    batch_size: int = 1
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: Mapping[str, Any] | None = None
 
 
 def superpixels(
@@ -88,49 +68,59 @@ def superpixels(
     *,
     method: Felzenszwalb = FELZENSZWALB,
     merge: MergeBy | None = None,
-    resize: str | None = None,
+    resize: LongerSide | None = None,
 ) -> Summary:
     """Write the superpixels of every photo.
 
     merge            by the features of a network, which sees the photo at the size it is cut up at; None: not at all
-    resize           longer side of the photo as it is cut up: N, `native`, or None: native up to 1,000 px
-    runtime.workers  processes, started anew: a script of your own needs its `if __name__ == "__main__"`. 0: none
+    resize           longer side of the photo as it is cut up: a number, "native", or None: native up to 1,000 px
+    runtime.workers  so many photos at once
     """
     selection = select(inputs, (), need_labels=False)
-    view = ViewSize.parse(resize)
+    view = view_size(resize)
     read = [*inputs.files, merge.network.ckpt if merge else None]
-    finish = Finish(_found_in) if merge is None else merging_finish(merge, runtime)
-    header = Header(
-        kind="superpixels",
-        classes=(),
-        image_root=str(selection.images.root.resolve()),
-        provenance=_provenance(method, view, selection, finish),
-    )
-    segmented = partial(
-        segmented_photos, selection=selection, view=view, method=method, workers=runtime.workers,
-        keep_photo=finish.keep_photo,
-    )  # fmt: skip
-    with open_output(output, header, selection.ids, selection.shard, inputs=read) as sink:
+    with ExitStack() as stack:
+        plan = Plan(partial(superpixels_of_batch, method=method))
+        if merge is not None:
+            plan = merging_plan(merge, method, runtime, stack.enter_context(ThreadPoolExecutor(1)))
+        header = Header(
+            kind="superpixels",
+            classes=(),
+            image_root=str(selection.images.root.resolve()),
+            provenance=_provenance(method, view, selection, plan),
+        )
+        sink = stack.enter_context(open_output(output, header, selection.ids, selection.shard, inputs=read))
         return write_activations(
             sink,
             selection.own_ids,
-            segmented,
-            finish.step,
+            partial(load_photos, selection=selection, view=view, workers=min(runtime.workers, WORKERS)),
+            plan.step,
             description="superpixels",
             runtime=runtime,
-            batch_size=finish.batch_size,
+            batch_size=plan.batch_size,
+            threads=runtime.workers,
         )
 
 
-def _provenance(method: Felzenszwalb, view: ViewSize, selection: Selection, finish: Finish) -> dict[str, Any]:
-    parameters = {**asdict(method), "resize": str(view), **finish.parameters}
+@dataclass(frozen=True)
+class Plan:
+    """What is done with photos, and what the provenance says of it."""
+
+    step: Step
+    batch_size: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] | None = None
+
+
+def _provenance(method: Felzenszwalb, view: ViewSize, selection: Selection, plan: Plan) -> dict[str, Any]:
+    parameters = {**asdict(method), "resize": str(view), **plan.parameters}
     images = {name: value for name, value in selection.describe().items() if name != "labels"}  # not asked for
-    provenance = stage("superpixels", parameters, checkpoint=finish.checkpoint, selection=images)
+    provenance = stage("superpixels", parameters, checkpoint=plan.checkpoint, selection=images)
     provenance["versions"]["scikit-image"] = metadata.version("scikit-image")
     return provenance
 
 
-def merging_finish(by: MergeBy, runtime: Runtime) -> Finish:
+def merging_plan(by: MergeBy, method: Felzenszwalb, runtime: Runtime, network_thread: Executor) -> Plan:
     from camkit.methods.layers import check_layer
 
     device = choose_device(runtime.device, runtime.precision)
@@ -143,87 +133,47 @@ def merging_finish(by: MergeBy, runtime: Runtime) -> Finish:
         "output_stride": loaded.output_stride,
         "precision": device.precision,
     }
-    step = partial(merged_of_batch, classifier=loaded.network, device=device, layer=by.layer, merging=by.merging)
-    return Finish(step, True, device.batch_size(runtime.batch_size), parameters, describe_checkpoint(loaded))
+    features = partial(features_of_batch, classifier=loaded.network, device=device, layer=by.layer)
+    step = partial(merged_of_batch, method=method, merging=by.merging, features=features, network_thread=network_thread)
+    return Plan(step, device.batch_size(runtime.batch_size), parameters, describe_checkpoint(loaded))
+
+
+def superpixels_of_batch(batch: Sequence[Record], *, method: Felzenszwalb) -> list[Activation]:
+    """Felzenszwalb's method lets go of the interpreter lock: several photos are cut up at once."""
+    made = []
+    for record in batch:
+        assert record.image is not None
+        made.append(Activation(record.id, segment(record.image, record.size, method), no_classes(), record.size))
+    return made
 
 
 def merged_of_batch(
-    batch: Sequence[Record], *, classifier: Classifier, device: Device, layer: str | None, merging: Merging
+    batch: Sequence[Record],
+    *,
+    method: Felzenszwalb,
+    merging: Merging,
+    features: Callable[[Sequence[Record]], np.ndarray],
+    network_thread: Executor,
 ) -> list[Activation]:
-    """The superpixels that records hold as upstream, merged by the features of their photos, which are of one size."""
-    from camkit.methods.layers import layer_features
+    """Superpixels of photos of one size, merged by their features.
+
+    The network runs in a thread of its own: torch keeps a team of threads for each that calls it.
+    """
     from camkit.methods.merging import merge, region_features
 
+    found = network_thread.submit(features, batch)
+    made = superpixels_of_batch(batch, method=method)
+    return [
+        replace(one, values=merge(one.values, region_features(plane, one.values), merging))
+        for one, plane in zip(made, found.result(), strict=True)
+    ]
+
+
+def features_of_batch(
+    batch: Sequence[Record], *, classifier: Classifier, device: Device, layer: str | None
+) -> np.ndarray:
+    """[B, D, h, w] of photos of one size."""
+    from camkit.methods.layers import layer_features
+
     with inference(device):
-        features = layer_features(stack_images(batch, device), classifier, layer).float().cpu().numpy()
-    results = []
-    for record, plane in zip(batch, features, strict=True):
-        assert record.upstream is not None
-        regions = record.upstream.values
-        results.append(replace(record.upstream, values=merge(regions, region_features(plane, regions), merging)))
-    return results
-
-
-def segmented_photos(
-    ids: Sequence[str], selection: Selection, view: ViewSize, method: Felzenszwalb, *, workers: int, keep_photo: bool
-) -> Iterator[Item]:
-    """Records with the superpixels as what is upstream: decoded in threads, cut up in processes."""
-    photos = load_photos(ids, selection, view, workers=min(workers, WORKERS))
-    work = partial(segment_photo, method=method, keep_photo=keep_photo)
-    if workers == 0:
-        return map(work, photos)
-    return in_processes(photos, work, workers)
-
-
-def segment_photo(photo: Item, method: Felzenszwalb, keep_photo: bool = False) -> Item:
-    """The photo is left behind, unless it is to be kept; its superpixels go on."""
-    if isinstance(photo, Failure):
-        return photo
-    assert photo.image is not None
-    try:
-        found = segment(photo.image, photo.size, method)
-    except MemoryError:
-        height, width = photo.size
-        return Failure(photo.id, ImageError(f"out of memory on an image of {width}x{height}; use a smaller --resize"))
-    except Exception as error:
-        error.add_note(f"while computing {photo.id}")
-        raise
-    activation = Activation(photo.id, found, no_classes(), photo.size)
-    return Record(photo.id, photo.size, photo.image if keep_photo else None, upstream=activation)
-
-
-def _found_in(batch: Sequence[Record]) -> list[Activation]:
-    return [record.upstream for record in batch if record.upstream is not None]
-
-
-def in_processes(photos: Iterable[Item], work: Segment, workers: int) -> Iterator[Item]:
-    """In the order of the photos. Felzenszwalb's method holds the interpreter lock: threads only wait for processes."""
-    fresh = multiprocessing.get_context("spawn")  # a fork would share this process's locks and open files
-    with ProcessPoolExecutor(workers, mp_context=fresh, initializer=_end_with_parent) as pool:
-        yield from load_ahead(photos, partial(_in_process, pool=pool, work=work), workers=workers)
-
-
-def _in_process(photo: Item, pool: ProcessPoolExecutor, work: Segment) -> Item:
-    if isinstance(photo, Failure):
-        return photo
-    # A process begun by this thread inherits that Ctrl-C is not meant for it: it ends when this one has ended the pool.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(work, photo).result()
-    except BrokenProcessPool:
-        raise InputError(
-            f"{photo.id}, or one of the next few: the process at work on it was killed, for want of memory perhaps\n"
-            "run again with fewer --workers or a smaller --resize; it goes on where it stopped"
-        ) from None
-
-
-def _end_with_parent() -> None:
-    """In a worker: a parent that is killed tells nobody, and without this its workers would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        return layer_features(stack_images(batch, device), classifier, layer).float().cpu().numpy()

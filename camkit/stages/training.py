@@ -16,7 +16,7 @@ from camkit.data.labels import classes_of_labels
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay
-from camkit.pipeline.photos import ViewSize
+from camkit.pipeline.photos import view_size
 from camkit.pipeline.select import Inputs, Selection, is_hdf5, wants_predicted
 from camkit.settings.recipe import Recipe, check_recipe, preset
 from camkit.stages.judge import judge
@@ -250,7 +250,7 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Cl
 
     from camkit.models.checkpoint import load_start
     from camkit.models.user import start_user_model
-    from camkit.models.zoo import build
+    from camkit.models.zoo import architecture, build
 
     torch.manual_seed(seed)
     if start.init is not None and start.width is not None:
@@ -262,6 +262,8 @@ def load_or_build(start: Start, classes: tuple[str, ...], seed: int) -> tuple[Cl
         return network, start.model, kept
     if start.arch is None:
         raise UsageError("what to train? give --init CHECKPOINT to start from, or --arch NAME to start from nothing")
+    if other := architecture(start.arch).trained_as:
+        raise UsageError(f"--arch {start.arch}: camkit trains no such network; give --arch {other}")
     return build(start.arch, len(classes), width=start.width, output_stride=start.output_stride), start.arch, False
 
 
@@ -294,5 +296,5 @@ def validation_of(
 ) -> Callable[[Any], Mapping[str, float]] | None:
     if judged is None:
         return None
-    view = ViewSize.parse(None, input_size)
+    view = view_size(None, input_size)
     return partial(judge, selection=judged, view=view, device=device, ranks=ranks, runtime=runtime)

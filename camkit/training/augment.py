@@ -11,9 +11,6 @@ from camkit.defaults import LARGEST_SIDE
 from camkit.settings.recipe import Augmentation
 from camkit.types import Size
 
-Box = tuple[int, int, int, int]
-"""top, left, bottom, right in pixels, the last two exclusive."""
-
 
 @dataclass(frozen=True)
 class Geometry:

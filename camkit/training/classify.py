@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from camkit.data.images import read_image
 from camkit.errors import CamkitError, ImageError
 from camkit.methods.response import network_input
-from camkit.methods.split import Box
 from camkit.models.classifier import ClassifierNetwork, Colour
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Augmentation
 from camkit.training.augment import draw_geometry, jitter_colours
-from camkit.types import Size
+from camkit.types import Box, Size
 
 SMALLEST_SIDE = 32
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.errors import InputError, UsageError
 from camkit.pipeline.device import Device, arithmetic
 from camkit.pipeline.load import Failure, load_ahead
@@ -105,7 +106,7 @@ def train(
     *,
     workers: int,
     stop_on_error: bool = False,
-    seconds_between_saves: float = 300.0,
+    seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
 ) -> State:
     """Train to the end, from where the folder's state is, and publish the result."""
     run = _Run(job, recipe, folder, device, ranks, workers, stop_on_error, seconds_between_saves)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from camkit.types import Box
 from camkit.view.colours import INK, MUTED, PAPER
 from camkit.view.text import shortened, write
 
@@ -21,8 +22,6 @@ _NAME, _SCORE, _SMALL = 18, 14, 11
 _FADED = 0.55
 _MISSING = "#e8e8e4"
 _KEPT = "#0072b2"
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Side:
 
 
 def patch(photo: np.ndarray, box: Box, tile: int) -> Image.Image:
-    """A tile of the surroundings of a cell, which is framed; photo [H, W, 3] uint8, box: top, left, bottom, right."""
+    """A tile of the surroundings of a cell, which is framed; photo [H, W, 3] uint8."""
     height, width = photo.shape[:2]
     top, left, bottom, right = box
     side = min(max(CELLS * max(bottom - top, right - left), SMALLEST), height, width)

@@ -62,7 +62,7 @@ def main() -> None:
         "cam": lambda out: camkit.cam(inputs, camkit.Network(ckpt), out, resize=resize),
         "infercam": lambda out: camkit.infercam(inputs, camkit.Network(ckpt), out, resize=resize),
         "infercam --fast": lambda out: camkit.infercam(
-            inputs, camkit.Network(ckpt), out, resize=resize, settings=settings_of("paper", FAST)
+            inputs, camkit.Network(ckpt), out, resize=resize, settings=settings_of(changes=FAST)
         ),
     }
     shapes: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in kinds}

@@ -130,22 +130,6 @@ def test_irn_and_torchvision_layouts_can_be_forced_on_each_other(tmp_path):
     assert load(tmp_path, tiny_state_dict("resnet50", width=2), arch="resnet50-irn").output_stride == 16
 
 
-def test_seams_background_row_is_dropped(tmp_path):
-    plain = tiny_state_dict("resnet38", classes=4, width=1)
-    seam = plain | {"fc8.weight": torch.cat([torch.full((1, 64, 1, 1), 9.0), plain["fc8.weight"]])}
-    seam |= fill({"f8_3.weight": (4, 8, 1, 1), "f8_4.weight": (8, 16, 1, 1), "f9.weight": (12, 15, 1, 1)})
-    loaded = load(tmp_path, seam)
-    assert (loaded.num_classes, loaded.ignored) == (4, ("f8_3.weight", "f8_4.weight", "f9.weight"))
-    torch.testing.assert_close(logits(loaded), logits(load(tmp_path, plain)))
-
-
-def test_sub_class_heads_are_ignored_and_reported(tmp_path):
-    plain = tiny_state_dict("resnet38", classes=4, width=1)
-    loaded = load(tmp_path, plain | fill({"fc8_20.weight": (40, 64, 1, 1)}))
-    assert (loaded.num_classes, loaded.ignored) == (4, ("fc8_20.weight",))
-    torch.testing.assert_close(logits(loaded), logits(load(tmp_path, plain)))
-
-
 def test_vgg16_variants_for_class_maps(tmp_path):
     trunk = layouts.vgg16_trunk(2)
     on_conv5 = load(tmp_path, fill(trunk | {"classifier.weight": (3, 16, 1, 1)}))

@@ -76,8 +76,7 @@ def test_other_strides_are_refused_with_those_there_are(arch: str) -> None:
 def test_gradient_layers_are_there_and_tell_something(arch: str) -> None:
     network = built(arch)
     assert network.gradient_layers
-    layers, relus = probe_layers(network, network.gradient_layers, guided=True)
-    assert relus
+    layers, _ = probe_layers(network, network.gradient_layers, guided=True)
     assert [name for name, layer in layers.items() if layer.blind] == []
 
 
@@ -204,6 +203,15 @@ def test_networks_of_pairs_are_recognised_with_and_without_a_description(
     assert (bare.kind, bare.pairs) == (kind, kind)
     assert bare.other is not None
     assert NETWORKS[kind] is type(network)
+
+
+def test_the_trunk_of_a_network_of_pairs_is_written_as_published(tmp_path: Path) -> None:
+    network = start_affinity(built("toy"), "toy", "irn")
+    network.trunk.published = (("stem.", "_first."), ("head.", "fc."))
+    save_affinity(tmp_path / "a.safetensors", network, arch="toy", input_size=None, crop=None, extra={})
+    tensors, _ = read_tensors(tmp_path / "a.safetensors")
+    expected = [key.removeprefix("trunk.").replace("stem.", "_first.") for key in network.state_dict()]
+    assert sorted(tensors) == sorted(expected)
 
 
 def without_head(state: State) -> State:

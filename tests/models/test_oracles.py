@@ -1,7 +1,5 @@
 """Numbers of the authors' own programs, with seeded weights regenerated from the published keys and shapes."""
 
-import hashlib
-import importlib.util
 import json
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from PIL import Image
 
 from camkit.models.checkpoint import load_classifier
+from tests.support.oracles import seeded_arrays, sha1_of
 
 PHOTOS = ("2007_000001", "2007_000002", "2007_000003")
 
@@ -18,28 +17,12 @@ PHOTOS = ("2007_000001", "2007_000002", "2007_000003")
 def oracle(request, oracles, tmp_path_factory):
     checkpoint, outputs = request.param
     described = json.loads((oracles / f"{checkpoint}_state_dict.json").read_text())
-    state = _seeded(oracles).seeded_state_dict(described["shapes"], described["seed"], described.get("aliases"))
-    assert _digest(described, state) == described["sha1_of_float32_bytes_canonical_keys_in_shapes_order"]
+    state = seeded_arrays(oracles, described)
+    assert sha1_of(described, state) == described["sha1_of_float32_bytes_canonical_keys_in_shapes_order"]
     path = tmp_path_factory.mktemp("oracle") / f"{checkpoint}.pth"
     torch.save({key: torch.from_numpy(value) for key, value in state.items()}, path)
     yield load_classifier(path), np.load(oracles / f"{outputs}.npz"), outputs
     path.unlink()
-
-
-def _seeded(oracles):
-    spec = importlib.util.spec_from_file_location("seeded", oracles / "seeded.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _digest(described, state):
-    aliases = described.get("aliases", {})
-    digest = hashlib.sha1()
-    for key in described["shapes"]:
-        if key not in aliases and not key.endswith("num_batches_tracked"):
-            digest.update(np.ascontiguousarray(state[key], np.float32).tobytes())
-    return digest.hexdigest()
 
 
 def _class_maps(network, x):

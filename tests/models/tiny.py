@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,15 @@ def tiny_state_dict(
 
 
 def layout_of(arch: str, classes: int, width: int) -> layouts.Shapes:
-    if arch == "resnet38":
-        return layouts.resnet38(classes, width)
-    if arch == "resnet50-irn":
-        return layouts.resnet50_irn(classes, width, aliases=False)
-    if arch == "vgg16":
-        return layouts.vgg16(classes, width)
-    if arch == "toy":
-        return layouts.toy(classes, width)
+    own = {
+        "resnet38": layouts.resnet38,
+        "resnet38-seam": layouts.seam,
+        "resnet50-irn": partial(layouts.resnet50_irn, aliases=False),
+        "vgg16": layouts.vgg16,
+        "toy": layouts.toy,
+    }
+    if arch in own:
+        return own[arch](classes, width)
     if arch.startswith("efficientnet"):
         return layouts.efficientnet(arch, classes, width)
     return layouts.resnet(arch, classes, width)

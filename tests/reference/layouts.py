@@ -157,6 +157,22 @@ def resnet38(classes: int, width: int = 64) -> Shapes:
     return shapes | batch_norm("bn7", before) | {"fc8.weight": (classes, before, 1, 1)}
 
 
+def seam(classes: int, width: int = 64) -> Shapes:
+    """SEAM's network on the same trunk: the background has a row of its own, and an embedding reads colours too."""
+    return resnet38(1 + classes, width) | {
+        "f8_3.weight": (width, 8 * width, 1, 1),
+        "f8_4.weight": (2 * width, 16 * width, 1, 1),
+        "f9.weight": (3 * width, 3 + 3 * width, 1, 1),
+    }
+
+
+def sccam(classes: int, width: int = 64) -> Shapes:
+    """SC-CAM's network after its first round: ten sub-classes for each class."""
+    shapes = resnet38(classes, width)
+    units, before, *kernel = shapes.pop("fc8.weight")
+    return shapes | {"fc8_20.weight": (units, before, *kernel), "fc8_200.weight": (10 * units, before, *kernel)}
+
+
 def affinitynet(trunk: str = "resnet38", width: int = 64) -> Shapes:
     """AffinityNet on one of two trunks, without a classifier; its embedding does not grow with the trunk's width."""
     if trunk == "resnet38":

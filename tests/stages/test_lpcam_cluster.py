@@ -22,6 +22,7 @@ from camkit.pipeline.select import Selection
 from camkit.stages.lpcam_apply import lpcam_apply
 from camkit.stages.lpcam_cluster import Clustering, drawn_images, lpcam_cluster, settings_of
 from camkit.stages.prototypes import Thresholds, directions_of
+from camkit.store.parts import Parts
 from camkit.store.prototypes import read_prototypes
 from tests.support.world import World, draw_world
 
@@ -144,7 +145,7 @@ def test_parts_that_a_store_was_made_from_are_removed(
     world: World, clustered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, parts = tmp_path / "p.h5", tmp_path / "p.h5.parts"
-    stopped(world, out, monkeypatch, gather.Parts, "remove", after=0)
+    stopped(world, out, monkeypatch, Parts, "remove", after=0)
     assert any(path.name.startswith("part-") for path in parts.iterdir())
     cluster(world, out)
     assert not parts.exists()

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from camkit.methods.walk.settings import DEFAULTS, WalkSettings
 from PIL import Image
 from scipy import ndimage
 
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.errors import CheckpointError, InputError, UsageError
-from camkit.methods.walk.settings import DEFAULTS, WalkSettings
 from camkit.stages.refine_walk import probs_of_walk, refine_walk
 from camkit.upsample import upsample
 from tests.models.tiny import fill

@@ -1,9 +1,7 @@
-"""`superpixels` as a function, and what becomes of its processes."""
+"""`superpixels` as a function."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +12,13 @@ from PIL import Image
 
 from camkit import Inputs, Network, Output, Runtime, open_store
 from camkit.data.images import read_image
-from camkit.errors import InputError, UsageError
+from camkit.errors import UsageError
 from camkit.methods.merging import Merging
 from camkit.methods.superpixels import Felzenszwalb, segment
 from camkit.models.checkpoint import load_classifier
-from camkit.pipeline.load import Failure
-from camkit.stages.superpixels import MergeBy, in_processes, merge_by, segment_photo, superpixels
-from camkit.types import Record
+from camkit.stages.superpixels import MergeBy, merge_by, superpixels
 from camkit.upsample import upsample
 from tests.reference.merging import mean_features, merge_slowly
-from tests.support.steps import die_at_5, fail_at_5, identify, photo, photos
 from tests.support.world import World
 
 FINE = Felzenszwalb(scale=1, min_size=3)
@@ -37,48 +32,18 @@ def index_error(*_: object) -> np.ndarray:
     raise IndexError("off by one")
 
 
-def test_processes_keep_the_order_and_let_failures_pass() -> None:
-    found = list(in_processes(photos(9), identify, workers=2))
-    assert [item.id.split()[0] for item in found] == [str(n) for n in range(9)]
-    assert [isinstance(item, Failure) for item in found] == [n % 4 == 3 for n in range(9)]
-    workers = {item.id.split()[-1] for item in found if isinstance(item, Record)}
-    assert 1 <= len(workers) <= 2
-    assert str(os.getpid()) not in workers
-    assert not multiprocessing.active_children()
-
-
-def test_an_error_in_a_process_surfaces_at_its_turn() -> None:
-    found = in_processes(photos(9), fail_at_5, workers=2)
-    assert [next(found).id for _ in range(5)] == list("01234")
-    with pytest.raises(IndexError, match="off by one"):
-        next(found)
-    assert not multiprocessing.active_children()
-
-
-def test_a_killed_process_is_told_of_with_the_image() -> None:
-    found = in_processes(photos(9), die_at_5, workers=1)
-    assert [next(found).id for _ in range(5)] == list("01234")
-    with pytest.raises(InputError, match=r"^5, or one of the next few: .* killed.*\nrun again with fewer --workers"):
-        next(found)
-    assert not multiprocessing.active_children()
-
-
-def test_leaving_early_ends_the_processes() -> None:
-    found = in_processes(photos(1000), identify, workers=2)
-    next(found)
-    found.close()
-    assert not multiprocessing.active_children()
-
-
-def test_a_photo_too_large_for_memory_is_a_failure_and_a_bug_names_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_photo_too_large_for_memory_is_a_failure_and_a_bug_names_the_photo(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    inputs, output, runtime = Inputs(world.root, limit=2), Output(tmp_path / "s.h5"), Runtime(workers=workers)
     monkeypatch.setattr("camkit.stages.superpixels.segment", scarce_memory)
-    failure = segment_photo(photo("a"), Felzenszwalb())
-    assert isinstance(failure, Failure)
-    assert str(failure.error) == "out of memory on an image of 6x4; use a smaller --resize"
+    failures = superpixels(inputs, output, runtime).failures
+    assert failures[world.ids[0]].startswith("out of memory on an image of 64x48; use a smaller --resize")
     monkeypatch.setattr("camkit.stages.superpixels.segment", index_error)
     with pytest.raises(IndexError) as caught:
-        segment_photo(photo("a"), Felzenszwalb())
-    assert caught.value.__notes__ == ["while computing a"]
+        superpixels(inputs, Output(tmp_path / "t.h5"), runtime)
+    assert caught.value.__notes__ == [f"while computing {world.ids[0]}"]
 
 
 def test_every_number_of_workers_gives_the_same_bytes(world: World, tmp_path: Path) -> None:
@@ -136,7 +101,7 @@ def test_merged_superpixels_are_those_of_the_slow_program(world: World, tmp_path
             assert found.values.max() == min(4, regions.max())
 
 
-def test_merging_in_processes_shards_and_continued_runs_gives_the_same(world: World, tmp_path: Path) -> None:
+def test_merging_in_threads_shards_and_continued_runs_gives_the_same(world: World, tmp_path: Path) -> None:
     by = MergeBy(Merging(6, "all"), Network(world.ckpt))
     for workers in (0, 2):
         output = Output(tmp_path / f"{workers}.h5")

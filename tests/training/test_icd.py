@@ -240,7 +240,7 @@ def test_both_branches_find_the_object_from_any_start(seed: int) -> None:
     network = IcdNetwork(Colours(), IcdPlan(hidden=16)).train()
     with torch.no_grad():
         features = network.features(network_input(photos, network))
-        network.head.weight[:] = features[:, :, 3:5, 2:9].mean((0, 2, 3)) - features[:, :, 6:].mean((0, 2, 3))
+        network.weight[:] = features[:, :, 3:5, 2:9].mean((0, 2, 3)) - features[:, :, 6:].mean((0, 2, 3))
     batch = Batch(batch_of([[0]]).seen._replace(images=photos, targets=torch.eye(2)[[0, 1, 0, 1]]), masks.long())
     optimiser = make_optimiser(network, ["heads"], Recipe(rate=0.01))
     for number in range(80):

@@ -12,7 +12,7 @@ from camkit.data.toy.backdrop import paint_backdrop
 from camkit.data.toy.layout import Layout, choose_cast, lay_out
 from camkit.data.toy.noise import fractal_noise
 from camkit.data.toy.paint import cast_shadow, mirror_in_water, paint_figure
-from camkit.data.toy.truth import Box, acceptable, boxes_of, masks_of, saliency_of, see
+from camkit.data.toy.truth import Bounds, acceptable, boxes_of, masks_of, saliency_of, see
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ToyScene:
     parts: np.ndarray
     saliency: np.ndarray
     classes: tuple[int, ...]
-    boxes: tuple[tuple[int, Box], ...]
+    boxes: tuple[tuple[int, Bounds], ...]
 
 
 def draw_scene(seed: int, index: int) -> ToyScene:

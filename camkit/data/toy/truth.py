@@ -13,7 +13,7 @@ from camkit.data.toy.paint import SUPERSAMPLE
 from camkit.data.toy.shapes import BODY, HEAD, LIMB
 from camkit.types import Size
 
-Box = tuple[int, int, int, int]
+Bounds = tuple[int, int, int, int]
 """left, top, right, bottom in pixels, all included."""
 
 IGNORED = 255
@@ -85,7 +85,7 @@ def masks_of(layout: Layout, sight: Sight) -> tuple[np.ndarray, np.ndarray]:
     return mask, parts
 
 
-def boxes_of(sight: Sight) -> list[Box]:
+def boxes_of(sight: Sight) -> list[Bounds]:
     """Of each object, what is seen."""
     boxes = []
     for seen in sight.shares.sum(axis=1) > 0.5:

@@ -6,17 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from camkit.errors import UsageError
-from camkit.methods.crf.parameters import CrfParameters
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
+from camkit.settings.crf import CrfParameters, Engine
 
 __all__ = ["CrfParameters", "Engine", "dense_crf", "unary_of_labels", "unary_of_probs", "with_background"]
-
-Engine = Literal["native", "pydensecrf"]
 
 
 def dense_crf(

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from camkit.errors import UsageError
-from camkit.methods.crf.parameters import CrfParameters
+from camkit.settings.crf import CrfParameters
 
 
 def load_library() -> ModuleType:

@@ -9,7 +9,7 @@ import numpy as np
 
 from camkit.methods.crf import field
 from camkit.methods.crf.lattice import chain, key_weights, lift_scales, place
-from camkit.methods.crf.parameters import CrfParameters
+from camkit.settings.crf import CrfParameters
 from camkit.types import Size
 
 POSITION, POSITION_AND_COLOUR = 2, 5

@@ -5,52 +5,15 @@ AffinityNet raises the background to a low and to a high power, IRN compares the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import inf
-
 import numpy as np
 
-from camkit.errors import UsageError
-from camkit.methods.crf.settings import PRESETS, CrfSettings
 from camkit.methods.crf.unary import unary_of_labels, unary_of_probs, with_background
 from camkit.methods.seeds import mask_of_maps
-from camkit.types import AffinityKind
+from camkit.settings.crf import CrfSettings
+from camkit.settings.pairs import Confidence
 
 UNDECIDED = -1
 """A label: the programs have 255."""
-
-
-@dataclass(frozen=True)
-class Confidence:
-    """What makes the CRF sure of foreground, and what of background.
-
-    Of soft energies, the power of the background: (1 − largest map)^power. Of hard ones, the value of maps below which
-    a pixel is background.
-
-    background_wins  over a class that the other CRF is sure of
-    """
-
-    crf: CrfSettings
-    foreground: float
-    background: float
-    background_wins: bool
-
-    def __post_init__(self) -> None:
-        low, high = self.foreground, self.background
-        if self.crf.unary == "soft" and not 0 < low <= high < inf:
-            raise UsageError(f"--low-alpha {low:g} --high-alpha {high:g}: give powers above 0, the low one first")
-        if self.crf.unary == "hard" and not 0 <= high <= low <= 1:
-            raise UsageError(
-                f"--foreground {low:g} --background {high:g}: give values of maps, 0 to 1, "
-                "that of the foreground not below that of the background"
-            )
-
-
-PUBLISHED: Mapping[AffinityKind, Confidence] = {
-    "affinitynet": Confidence(PRESETS["psa"], 4, 32, background_wins=True),
-    "irn": Confidence(PRESETS["irn"], 0.3, 0.05, background_wins=False),
-}
 
 
 def confident_labels(image: np.ndarray, maps: np.ndarray, confidence: Confidence) -> np.ndarray:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camkit.methods.crf.settings import settings_of
 from PIL import Image
 
 from camkit.methods.crf import dense_crf, unary_of_labels, unary_of_probs, with_background
-from camkit.methods.crf.settings import settings_of
 from camkit.methods.seeds import mask_of_maps
 
 IDS = ("2007_000001", "2007_000002", "2007_000003")

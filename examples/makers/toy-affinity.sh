@@ -2,9 +2,9 @@
 # Trains the AffinityNet that `--ckpt toy-affinity` names, as it lies in camkit/models/toy-affinity.safetensors, from the CAMs
 # of 1,000 drawn scenes: 12 epochs from `--ckpt toy`, seed 0; about 10 minutes on two quiet cores. Then walks over the CAMs of
 # 100 scenes no training has seen, as far as published and shorter.
-#   bash examples/toy-affinity.sh [DIR]
+#   bash examples/makers/toy-affinity.sh [DIR]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 source examples/setup.sh ""
 camkit=.venv/bin/camkit
 out=${1:-toy-affinity}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Trains the classifier that `--ckpt toy` names, as it lies in camkit/models/toy.safetensors: 3,000 drawn scenes, 30
 # epochs, seed 0; about 15 minutes on two quiet cores. Then judges it on 500 scenes that no training has seen.
-#   bash examples/toy-checkpoint.sh [DIR]
+#   bash examples/makers/toy-checkpoint.sh [DIR]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 source examples/setup.sh ""
 camkit=.venv/bin/camkit
 out=${1:-toy-checkpoint}

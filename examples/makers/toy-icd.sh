@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Trains the ICD network that `--ckpt toy-icd` names, as it lies in camkit/models/toy-icd.safetensors: 1,000 drawn scenes,
 # 10 epochs from `--ckpt toy`, seed 0; about 10 minutes on two quiet cores. Then judges it on 100 scenes no training has seen.
-#   bash examples/toy-icd.sh [DIR]
+#   bash examples/makers/toy-icd.sh [DIR]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 source examples/setup.sh ""
 camkit=.venv/bin/camkit
 out=${1:-toy-icd}
