@@ -11,7 +11,7 @@ ckpt=$1 voc=$2 out=${3:-infercam-voc}
 mkdir -p "$out"
 
 maps() {  # NAME SPLIT OPTIONS…: maps, and their figures, with mIoU by the number of classes
-    camkit infercam --ckpt "$ckpt" --images "$voc" --list "$2" --out "$out/$1-$2.h5" "${@:3}"
+    camkit infercam --preset paper --ckpt "$ckpt" --images "$voc" --list "$2" --out "$out/$1-$2.h5" "${@:3}"
     camkit evaluate "$out/$1-$2.h5" --gt "$voc" --list "$2" --curve "$out/$1-$2.png" | tee "$out/$1-$2.txt"
 }
 
