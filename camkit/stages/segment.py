@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camkit.data.images import ImageSet, read_image
+from camkit.data.images import ImageSet, pick_images, read_image
 from camkit.errors import UsageError
 from camkit.methods.crf import dense_crf
 from camkit.methods.crf.unary import unary_of_probs
@@ -65,6 +65,7 @@ def segment(
     png: Path | str | None = None,
     resize: LongerSide | None = None,
     size: Resolution | None = None,
+    only: Collection[str] | None = None,
 ) -> Summary:
     """Segment every photo: a store of probs, or of masks, or palette PNGs into the folder `png`.
 
@@ -73,6 +74,7 @@ def segment(
     crf      a dense CRF after that, with the numbers of the preset
     resize   longer side of the photo as the network sees it: a number, "native", or None: as the checkpoint records
     size     resolution of probs: "full", or a stride in pixels. None: 4, after a CRF full
+    only     no other photos than these
     """
     png, masks = None if png is None else Path(png), masks or png is not None
     _check_output(output, png, masks, size)
@@ -81,6 +83,8 @@ def segment(
     loaded = _load(Path(ckpt), device)
     classes = resolve_classes(inputs.classes, loaded.classes, loaded.network.num_classes)
     selection = select(inputs, classes, need_labels=False)
+    if only is not None:
+        selection = replace(selection, images=pick_images(selection.images, only))
     view = view_size(resize, loaded.input_size)
     grid = grid_of("full" if masks else size or ("full" if crf else 4))
     root = str(selection.images.root.resolve())
@@ -92,7 +96,7 @@ def segment(
         **({f"crf_{name}": value for name, value in asdict(looking.crf).items()} if crf else {}),
         **({"masks": True} if masks else {"size": str(grid), "dtype": output.dtype or "float16"}),
     }
-    described = selection.describe() | {"labels": None}
+    described = {name: value for name, value in selection.describe().items() if name != "labels"}
     checkpoint = {"name": loaded.path.name, "sha256": loaded.sha256, "arch": loaded.arch}
     header = Header(
         kind="masks" if masks else "probs",

@@ -12,7 +12,7 @@ from camkit import Inputs, Network, Output, cam, open_store
 from camkit.data.classes import VOC_CLASSES
 from camkit.data.masks import read_mask
 from camkit.errors import CheckpointError
-from tests.support.segment import SMALL, stores_of
+from tests.support.segment import SMALL, draw_saliency, stores_of
 from tests.support.world import World, camkit, draw_world, said
 
 
@@ -51,7 +51,7 @@ def test_a_probs_store_that_others_take(scenes: World, tmp_path: Path) -> None:
     for words in (
         ("crf", "p.h5", "--out", "c.h5"), ("mask", "p.h5", "--png", "masks"),
         ("refine", "walk", "p.h5", "--affinity", "colour", "--steps", "2", "--out", "w.h5"),
-        ("show", "p.h5", "--out", "sheet.png"), ("export", "p.h5", "--to", "png", "--out", "e"),
+        ("show", "p.h5", "--out", "sheet.png"), ("export", "p.h5", "e", "--format", "png"),
         ("segment-train", "p.h5", "--soft", *SMALL, "--epochs", "1", "--out", "again.safetensors"),
     ):  # fmt: skip
         told_by(*words, cwd=tmp_path)
@@ -106,3 +106,20 @@ def test_checkpoints_of_either_kind_know_their_command(scenes: World, tmp_path: 
     assert "light on toy, output stride 8" in told
     assert "segments photos, in camkit segment" in told
     assert "camkit segment-train" in told
+
+
+def test_refine_amr_learns_and_sees_the_same_photos(scenes: World, tmp_path: Path) -> None:
+    folder = scenes.root.parent
+    draw_saliency(scenes, tmp_path / "saliency")
+    command = (
+        "refine", "amr", folder / "masks.h5", "--list", scenes.root / "ImageSets/Segmentation/train.txt", "--saliency",
+        "saliency", *SMALL, "--batch-size", "3", "--epochs", "1", "--masks", "--out", "r.h5",
+    )  # fmt: skip
+    told = told_by(*command, cwd=tmp_path)
+    for words in ("loss saliency", "the network: r.segmenter.safetensors", "r.h5: 3 images in"):
+        assert words in told
+    with open_store(tmp_path / "r.h5") as store:
+        assert (store.header.kind, store.ids) == ("masks", scenes.ids[:3])
+    assert "already done, 3 images" in told_by(*command, cwd=tmp_path)
+    told = told_by(*command[:-2], cwd=tmp_path, code=2)
+    assert "where to? give --out FILE: the network is kept beside it" in told
