@@ -32,6 +32,9 @@ Dtype = Literal["float16", "float32", "uint8"]
 
 ProbsDtype = Literal["float16", "float32"]
 
+ScoresForm = Literal["tsv", "jsonl", "json"]
+"""Of what a classifier sees, as text."""
+
 Format = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
 """In which other programs keep maps and masks."""
 

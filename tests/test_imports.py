@@ -7,13 +7,12 @@ import keyword
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 import camkit
 from camkit.cli.main import COMMANDS
-from camkit.cli.refine import MethodChoice
+from camkit.cli.refine import METHODS
 
 PACKAGE = Path(__file__).parents[1] / "camkit"
 
@@ -28,11 +27,12 @@ MAY_IMPORT = {
     "data": set(),
     "models": set(),
     "methods": set(),
+    "settings": set(),
 }
 COMMON = {"errors", "types", "defaults", "settings", "blocks", "upsample"}
 
 
-SUBCOMMANDS = {"refine": [f"refine {method}" for method in get_args(MethodChoice)]}
+SUBCOMMANDS = {"refine": [f"refine {method}" for method in METHODS]}
 
 
 def imported_rooms(source: str) -> set[str]:

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 from camkit.cli import options as o
 from camkit.cli.groups import Group
-
-if TYPE_CHECKING:
-    from camkit.data.labels import Labels
+from camkit.types import ScoresForm
 
 LABELS = {"labels": "True image-level labels, any kind that camkit cam takes: the mean average precision is reported."}
-Form = Literal["tsv", "jsonl", "json"]
 
 
 def form(
@@ -20,7 +15,7 @@ def form(
         bool, o.OUTPUT("On standard output: one JSON line per image, with all scores.", "--jsonl")
     ] = False,
     json: o.Json = False,
-) -> Form | None:
+) -> ScoresForm | None:
     """Of the text that goes to standard output."""
     from camkit.errors import UsageError
 
@@ -35,7 +30,7 @@ def command(
     network: o.Network,
     resize: o.Resize,
     output: o.Store,
-    form: Annotated[Form | None, Group(form)],
+    form: Annotated[ScoresForm | None, Group(form)],
     runtime: o.Runtime,
 ) -> None:
     """Score every class in every image; with labels, also the mean average precision.
@@ -49,25 +44,12 @@ def command(
     from camkit.cli.console import close_with, print_lines
     from camkit.errors import UsageError
     from camkit.pipeline.output import STANDARD_OUTPUT, Output, at_a_path
-    from camkit.stages.classify import classify
+    from camkit.stages.classify import classify, scores_as_text
 
     if form and output.out == STANDARD_OUTPUT:
         raise UsageError("standard output takes either text or the store; give --out FILE")
     with at_a_path(output, send=form is None) as (path, replace):
         summary, known = classify(inputs, network, Output(path, replace), runtime, resize=resize)
         if summary.complete and (form or output.out not in (None, STANDARD_OUTPUT)):
-            print_lines(lines(path, form, known, inputs.score_threshold))
+            print_lines(scores_as_text(path, form, known, inputs.score_threshold))
     close_with(summary, output.out)
-
-
-def lines(path: Path, form: Form | None, labels: Labels | None, score_threshold: float) -> Iterator[str]:
-    from camkit.stages.classify import json_lines, precision_lines, score_lines
-    from camkit.store.reader import open_store
-
-    with open_store(path) as store:
-        if form == "json":
-            yield from json_lines(store, labels)
-        elif form is not None:
-            yield from score_lines(store, form, score_threshold)
-        elif labels is not None:
-            yield from precision_lines(store, labels)

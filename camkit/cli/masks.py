@@ -12,7 +12,7 @@ from camkit.settings.masks import MasksPlan
 
 log = logging.getLogger("camkit")
 
-PLAN = Settings({"default": MasksPlan()}, o.METHOD)
+PLAN = Settings({"usual": MasksPlan()}, o.METHOD)
 
 
 def command(

@@ -75,7 +75,7 @@ def validation(
 
 
 def learned(images: o.Photos = None, list: o.List = None, classes: o.Classes = None, limit: o.Limit = None) -> Any:
-    from camkit.stages.segment_train import Photos
+    from camkit.stages.pseudo_masks import Photos
 
     return Photos(images, list, limit, classes)
 

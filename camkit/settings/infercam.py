@@ -45,8 +45,6 @@ class Inference:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.published and self.context:
-            raise UsageError("--context is not part of the published program; leave out --preset published")
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,11 @@ class Views(Pyramid):
 @dataclass(frozen=True)
 class InferCamSettings(Inference, Views):
     """All that a user may set of InferCam."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.published and self.context:
+            raise UsageError("--context is not part of the published program; leave out --preset published")
 
 
 PRESETS: Mapping[Preset, InferCamSettings] = {

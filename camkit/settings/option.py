@@ -58,8 +58,10 @@ class Option:
     def wanted(self) -> str:
         """'a number above 0', '0 or more', 'at least 1', 'a number from 0 to 1'."""
         if self.low > -inf and self.high < inf:
-            between = f"between {self.low:g} and {self.high:g}" if self.outside == "both" else ""
-            return f"{self.what} {between or f'from {self.low:g} to {self.high:g}'}"
+            low, high = f"{self.low:g}", f"{self.high:g}".replace("e+0", "e")
+            return f"{self.what} " + (
+                f"between {low} and {high}" if self.outside == "both" else f"from {low} to {high}"
+            )
         if self.high < inf:
             return f"{self.what} up to {self.high:g}"
         if self.outside == "low":

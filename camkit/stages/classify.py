@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +17,12 @@ from camkit.pipeline.photos import load_photos, view_size
 from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
 from camkit.stages.network import Network, describe_checkpoint, load_network, scores_of_batch
 from camkit.store.provenance import stage
-from camkit.store.reader import Reader
+from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
-from camkit.types import LongerSide
+from camkit.types import LongerSide, ScoresForm
 
 if TYPE_CHECKING:
     from camkit.data.labels import Labels
-
-TextFormat = Literal["tsv", "jsonl"]
 
 
 def classify(
@@ -64,7 +63,18 @@ def classify(
     return summary, labels
 
 
-def score_lines(store: Reader, text: TextFormat, threshold: float) -> Iterator[str]:
+def scores_as_text(path: Path, form: ScoresForm | None, labels: Labels | None, threshold: float) -> Iterator[str]:
+    """What standard output gets of a scores store; None: for people, the precision where there are labels."""
+    with open_store(path) as store:
+        if form == "json":
+            yield from json_lines(store, labels)
+        elif form is not None:
+            yield from score_lines(store, form, threshold)
+        elif labels is not None:
+            yield from precision_lines(store, labels)
+
+
+def score_lines(store: Reader, text: ScoresForm, threshold: float) -> Iterator[str]:
     """One line per image: tsv is the id and the predicted classes, which `--labels` reads; jsonl has the scores too."""
     names = store.header.classes
     if text == "tsv":

@@ -30,13 +30,13 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.settings.crf import CrfSettings, Engine, Preset, effective_settings, settings_of
+from camkit.settings.crf import CrfSettings, Engine, Preset, settings_of
 from camkit.settings.option import NO_CHANGES
 from camkit.stages.maps import Grid, grid_of
 from camkit.stages.mask_rules import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
+from camkit.store.schema import Header, Kind, in_words, kinds_that
 from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
@@ -70,9 +70,9 @@ def crf(
     with open_input(paths) as store:
         name = name_of_input(paths)
         settings = settings_of(preset, changes)
-        effective = effective_settings(settings, store.header.kind, changes, name)
+        effective = effective_settings(settings, store.header.holds, changes, name)
         photos = find_photos(store, images, name)
-        if store.header.kind == "signed" and settings.unary == "hard":
+        if store.header.holds.is_signed and settings.unary == "hard":
             log.info(
                 "a pixel that several classes claim goes to the largest score; "
                 "by the product of map and score: camkit mask --cams, then camkit crf"
@@ -96,6 +96,25 @@ def crf(
         return refine_store(
             store, header, output, runtime, records, step, description="crf", shard=shard, threads=runtime.workers
         )
+
+
+def effective_settings(settings: CrfSettings, kind: Kind, changes: Mapping[str, Any], name: str) -> Sequence[str]:
+    """The settings that count for an input of this kind and name; UsageError where a change has no effect."""
+    if kind.mask is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"{name} is a {kind.name} store; camkit crf takes {takes}")
+    if settings.unary == "soft" and not kind.per_class:
+        raise UsageError(
+            f"{name} holds {kind.name}, whose energies are hard: give --unary hard, or --preset irn or icd"
+        )
+    if settings.unary == "soft":
+        effective = () if kind.background else ("alpha",)
+    else:
+        effective = ("confidence", *(("background",) if kind.thresholded else ()), "share")
+    for option in ("alpha", "confidence", "background", "share"):
+        if option in changes and option not in effective:
+            raise UsageError(f"--{option} has no effect on the {settings.unary} energies of {kind.name}; leave it out")
+    return effective
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:
@@ -130,7 +149,7 @@ def probs_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [1 + C_i, H, W] by the CRF, and the classes [C_i]; without classes all is background."""
     classes = activation.classes
-    if header.kind == "masks":
+    if header.holds.is_mask:
         classes = classes_of_mask(activation.values, len(header.classes))
     if len(classes) == 0:
         return np.ones((1, *activation.size), np.float32), classes
@@ -142,30 +161,31 @@ def probs_of(
 def unary_of(activation: Activation, header: Header, settings: CrfSettings, classes: np.ndarray) -> np.ndarray:
     """Energies [1 + C_i, H, W] of what a maps, signed, probs or masks store holds of an image."""
     if settings.unary == "soft":
-        return unary_of_probs(probable(activation, header.kind, settings.alpha))
+        return unary_of_probs(probable(activation, header.holds, settings.alpha))
     known = len(header.classes) + 1 if settings.share == "all" else None
     labels = labels_of(activation, header, settings.background, classes)
     return unary_of_labels(labels, len(classes) + 1, settings.confidence, known)
 
 
-def probable(activation: Activation, kind: str, alpha: float) -> np.ndarray:
+def probable(activation: Activation, kind: Kind, alpha: float) -> np.ndarray:
     """[1 + C_i, H, W]: how probable background and the classes are, from maps, signed scores or probabilities."""
     values = upsample(activation.values, activation.size)
-    if kind == "probs":
+    if kind.background:
         return values
-    return with_background(positive_part(values) if kind == "signed" else values, alpha)
+    return with_background(positive_part(values) if kind.is_signed else values, alpha)
 
 
 def labels_of(activation: Activation, header: Header, background: float, classes: np.ndarray) -> np.ndarray:
     """[H, W]: 0 background, the place in `classes` + 1, −1 undecided."""
-    if header.kind in ("masks", "signed"):
-        mask = seeds_of(activation, len(header.classes)) if header.kind == "signed" else activation.values
+    kind = header.holds
+    if kind.is_mask or kind.is_signed:
+        mask = activation.values if kind.is_mask else seeds_of(activation, len(header.classes))
         labels = np.searchsorted(classes, mask.astype(np.int64) - 1) + 1
         labels[mask == 0] = 0
         labels[mask > len(header.classes)] = -1
         return labels
     values = upsample(activation.values, activation.size)
-    if header.kind == "probs":
+    if kind.background:
         return values.argmax(axis=0)
     return mask_of_maps(values, np.arange(len(values)), background, len(values))
 

@@ -124,7 +124,7 @@ def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> Non
 
 def _check_superpixels(store: Reader, photos: Sequence[Item]) -> None:
     path = ", ".join(map(str, store.paths))
-    if store.header.kind != "superpixels":
+    if not store.header.holds.superpixels:
         raise UsageError(f"{path} holds {store.header.kind}; --superpixels takes what camkit superpixels writes")
     missing = [item.id for item in photos if item.id not in store]
     if missing:

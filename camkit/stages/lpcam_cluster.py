@@ -148,7 +148,7 @@ def open_maps(maps: Sources, classes: tuple[str, ...]) -> Iterator[Reader]:
     paths = paths_of(maps)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        if store.header.kind != "maps":
+        if not store.header.holds.thresholded:
             raise UsageError(f"--maps {name} holds {store.header.kind}; give a store of maps")
         if store.header.classes != classes:
             how = class_difference(store.header.classes, classes)

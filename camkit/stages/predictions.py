@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from camkit.data.classes import VOC_CLASSES, read_classes
+from camkit.data.exchange.source import MEMO
 from camkit.data.masks import find_masks, read_mask
 from camkit.errors import CamkitError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.mask_folder import MEMO
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import Reducer, fold_records

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camkit.data.images import ImageSet
+from camkit.data.images import ImageSet, pick_images
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency
 from camkit.defaults import MASK_THRESHOLD
@@ -22,18 +22,28 @@ from camkit.pipeline.load import Failure
 from camkit.pipeline.upstream import photos_at
 from camkit.settings.segmentation import Bright, Teaching
 from camkit.stages.predictions import Predictions, open_predictions
+from camkit.store.schema import in_words, kind_of, kinds_that
 
 if TYPE_CHECKING:
     from camkit.training.segmentation import Lessons, Reading
 
 log = logging.getLogger("camkit")
 
-TAKES = ("masks", "probs", "maps")
 MOST_CLASSES = 254
 LOOKED_AT = 200
 """So many photos, spread evenly, tell whether labels are there and which way round saliency is."""
 LONGEST = 160
 """Pixels that they are looked at with."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Which photos are learned from. images: None: where those of the store were; classes: of a folder of PNGs."""
+
+    images: Path | None = None
+    list: str | None = None
+    limit: int | None = None
+    classes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,41 +84,46 @@ class PseudoMasks:
 
 @contextmanager
 def open_pseudo_masks(
-    sources: Sequence[Path], images: Path | None, list: str | None, limit: int | None, classes: str | None,
-    teaching: Teaching, pictures: Pictures | None,
-) -> Iterator[PseudoMasks]:  # fmt: skip
+    sources: Sequence[Path], wanted: Photos, teaching: Teaching, pictures: Pictures | None
+) -> Iterator[PseudoMasks]:
     from camkit.training.segmentation import Reading
 
-    with open_predictions(sources, classes) as source:
+    with open_predictions(sources, wanted.classes) as source:
         _check_source(source, teaching)
-        photos = photos_at(source.image_root, images, source.source, list)
-        known = frozenset(source.ids)
-        ids = tuple(id for id in photos.paths if id in known)[:limit]
-        if not ids:
-            raise InputError(
-                f"{source.source} has a label of none of the {len(photos.paths)} photos in {photos.root}: "
-                f"{examples(sorted(known))} against {examples([*photos.paths])}"
-            )
-        if limit is None and len(ids) < len(photos.paths):
-            log.warning(
-                "%d of %d photos have no label and are left out", len(photos.paths) - len(ids), len(photos.paths)
-            )
+        photos = find_labelled(source, wanted)
+        ids = tuple(photos.paths)
         threshold = MASK_THRESHOLD if teaching.threshold is None else teaching.threshold
         dark = pictures is not None and pictures.bright == "background"
-        reading = Reading(source.kind, len(source.classes), threshold, teaching.soft, dark)
+        reading = Reading(kind_of(source.kind), len(source.classes), threshold, teaching.soft, dark)
         maps = {} if pictures is None else find_saliency(pictures.folder)
         found = PseudoMasks(source, photos, ids, {id: maps[id] for id in ids if id in maps}, reading)
         _look(found, pictures)
         yield found
 
 
+def find_labelled(source: Predictions, wanted: Photos) -> ImageSet:
+    """The photos that have a label."""
+    photos = photos_at(source.image_root, wanted.images, source.source, wanted.list)
+    known = frozenset(source.ids)
+    ids = [id for id in photos.paths if id in known]
+    if not ids:
+        raise InputError(
+            f"{source.source} has a label of none of the {len(photos.paths)} photos in {photos.root}: "
+            f"{examples(sorted(known))} against {examples([*photos.paths])}"
+        )
+    if len(ids) < len(photos.paths):
+        log.warning("%d of %d photos have no label and are left out", len(photos.paths) - len(ids), len(photos.paths))
+    return pick_images(photos, ids[: wanted.limit])
+
+
 def _check_source(source: Predictions, teaching: Teaching) -> None:
-    kind, there = source.kind, f"{source.source} holds {source.kind}"
-    if kind not in TAKES:
-        raise UsageError(f"{there}; take masks (camkit mask), probs (camkit crf) or maps with a --threshold")
-    if teaching.threshold is not None and kind != "maps":
+    kind, there = kind_of(source.kind), f"{source.source} holds {source.kind}"
+    if not kind.masks_in_passing:
+        takes = in_words(kinds_that(lambda kind: kind.masks_in_passing))
+        raise UsageError(f"{there}; take {takes} (camkit mask makes masks)")
+    if teaching.threshold is not None and not kind.thresholded:
         raise UsageError(f"--threshold is for maps, but {there}")
-    if teaching.soft and kind != "probs":
+    if teaching.soft and not kind.background:
         raise UsageError(f"--soft is for probs (camkit crf), but {there}")
     if len(source.classes) > MOST_CLASSES:
         raise LabelError(f"{source.source} has {len(source.classes)} classes; at most {MOST_CLASSES} can be learned")

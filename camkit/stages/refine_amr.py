@@ -9,13 +9,14 @@ from pathlib import Path
 from camkit.errors import UsageError
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
-from camkit.pipeline.upstream import STANDARD_INPUT, Sources, paths_of, photos_at
+from camkit.pipeline.upstream import STANDARD_INPUT, Sources, paths_of
 from camkit.settings.recipe import Recipe
 from camkit.settings.segmentation import Preset, Resizing, Teaching
 from camkit.stages.judge_masks import Validation
 from camkit.stages.predictions import open_predictions
+from camkit.stages.pseudo_masks import Photos, find_labelled
 from camkit.stages.segment import segment
-from camkit.stages.segment_train import EVERYTHING, PLAIN, Photos, segment_train
+from camkit.stages.segment_train import segment_train
 from camkit.stages.training import Start
 from camkit.types import Resolution
 
@@ -32,6 +33,8 @@ class Kept:
 
 
 PROBS = Kept()
+PLAIN = Teaching()
+EVERYTHING = Photos()
 
 
 def refine_amr(
@@ -66,12 +69,18 @@ def refine_amr(
     )  # fmt: skip
     log.info("the network: %s; now it sees the photos it has learned from", ckpt)
     with open_predictions(paths, photos.classes) as source:
-        found = photos_at(source.image_root, photos.images, source.source, photos.list)
-        known = frozenset(source.ids)
-        ids = [id for id in found.paths if id in known][: photos.limit]
+        found = find_labelled(source, photos)
     root = photos.images or (found.voc.root if found.voc else found.root)
     summary = segment(
-        Inputs(root), ckpt, output, runtime, preset=preset, crf=kept.crf, masks=kept.masks, size=kept.size, only=ids
+        Inputs(root),
+        ckpt,
+        output,
+        runtime,
+        preset=preset,
+        crf=kept.crf,
+        masks=kept.masks,
+        size=kept.size,
+        only=found.paths,
     )
     return replace(summary, failures={**trained.summary.failures, **summary.failures})
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camkit.data.exchange.png import write_png
+from camkit.data.exchange.writing import OneFile
 from camkit.data.images import ImageSet, pick_images, read_image
 from camkit.errors import UsageError
 from camkit.methods.crf import dense_crf
 from camkit.methods.crf.unary import unary_of_probs
 from camkit.methods.seeds import mask_labels, mask_of_probs
 from camkit.pipeline.device import Device, choose_device, inference
-from camkit.pipeline.mask_folder import MaskFolder
+from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import (
     Output,
     ResumableSink,
@@ -49,6 +51,8 @@ log = logging.getLogger("camkit")
 LEAST = 0.01
 """A class is kept where it is at least so probable anywhere in the photo, or the most probable somewhere."""
 USUAL_TILES = Tiles()
+PNG = OneFile(".png", write_png)
+MAKER = Maker("camkit segment", "camkit masks", "masks")
 
 
 def segment(
@@ -109,7 +113,9 @@ def segment(
     sinks: AbstractContextManager[ResumableSink]
     if png is not None:
         check_inputs_stay(png, [*read, root], "choose another folder for --png")
-        sinks = MaskFolder(png, header, selection.own_ids, overwrite=output.overwrite)
+        sinks = FolderSink(
+            png, PNG, header, selection.ids, MAKER, own=selection.own_ids, overwrite=output.overwrite
+        )  # fmt: skip
     else:
         sinks = open_output(output, header, selection.ids, selection.shard, inputs=read)
     with sinks as sink:

@@ -18,8 +18,8 @@ from camkit.pipeline.upstream import Sources, paths_of
 from camkit.settings.recipe import Recipe
 from camkit.settings.segmentation import Resizing, Teaching
 from camkit.stages.judge_masks import JudgedPhotos, Validation, judge_masks, photos_to_judge
-from camkit.stages.mask import history_of_pictures
-from camkit.stages.pseudo_masks import Pictures, PseudoMasks, open_pseudo_masks
+from camkit.stages.pseudo_masks import Photos, Pictures, PseudoMasks, open_pseudo_masks
+from camkit.stages.saliency_maps import history_of_pictures
 from camkit.stages.training import STEM, Start, Trained, TrainingPlace, carry_out, provenance_of, seen_size
 from camkit.store.provenance import stage
 
@@ -32,16 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 PLAIN = Teaching()
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Which photos are learned from. images: None: where those of the store were; classes: of a folder of PNGs."""
-
-    images: Path | None = None
-    list: str | None = None
-    limit: int | None = None
-    classes: str | None = None
 
 
 EVERYTHING = Photos()
@@ -77,9 +67,7 @@ def segment_train(
     device = choose_device(runtime.device, runtime.precision)
     pictures = None if saliency is None else Pictures(Path(saliency), teaching.saliency_is)
     paths = paths_of(sources)
-    opened = open_pseudo_masks(
-        paths, photos.images, photos.list, photos.limit, photos.classes, teaching, pictures
-    )  # fmt: skip
+    opened = open_pseudo_masks(paths, photos, teaching, pictures)
     with opened as taught:
         judged = None if validation is None else photos_to_judge(validation, taught)
         told = "" if judged is None else f", judged by {len(judged.selection.ids):,}"
@@ -112,7 +100,7 @@ def _parents(taught: PseudoMasks, paths: Sequence[Path], pictures: Pictures | No
 
 def _numbers(teaching: Teaching, taught: PseudoMasks) -> dict[str, Any]:
     """Those that count."""
-    told = asdict(teaching) | {"threshold": taught.reading.threshold if taught.source.kind == "maps" else None}
+    told = asdict(teaching) | {"threshold": taught.reading.threshold if taught.reading.kind.thresholded else None}
     if not taught.saliency:
         told = {name: value for name, value in told.items() if not name.startswith("saliency") and name != "alpha"}
     return told

@@ -23,6 +23,7 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Augmentation
 from camkit.settings.segmentation import Resizing, Teaching
+from camkit.store.schema import Kind
 from camkit.training.augment import Geometry, draw_geometry, jitter_colours
 from camkit.training.classify import Item, read_photo, stack_photos
 from camkit.training.planes import OUTSIDE
@@ -64,7 +65,7 @@ class Lessons(Sequence[Lesson]):
 class Reading:
     """How labels are made of what a store of this kind holds, and what bright means in saliency maps."""
 
-    kind: str
+    kind: Kind
     num_classes: int
     threshold: float
     soft: bool = False
@@ -72,9 +73,9 @@ class Reading:
 
     def mask(self, found: Activation) -> np.ndarray:
         """[H, W] uint8: 0 background, class + 1, IGNORED."""
-        if self.kind == "maps":
+        if self.kind.thresholded:
             return mask_of_maps(upsample(found.values, found.size), found.classes, self.threshold, self.num_classes)
-        if self.kind == "probs":
+        if not self.kind.is_mask:
             return mask_of_probs(upsample(found.values, found.size), found.classes, self.num_classes)
         mask = found.values
         strange = mask[(mask > self.num_classes) & (mask != method.IGNORED) & (mask != np.iinfo(np.uint16).max)]

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from camkit.methods.crf import CrfParameters, Engine, dense_crf
+from camkit.methods.crf import dense_crf
 from camkit.pipeline.load import usable_cores
+from camkit.settings.crf import CrfParameters, Engine
 from tests.bench.bench_memory import LAUNCHER
 
 ROUNDS = 3

@@ -24,13 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camkit.methods.dcsm import Saliency, dcsm
+from camkit.methods.dcsm import dcsm
 from camkit.methods.resize import resize_photos, scaled_size
 from camkit.methods.response import network_input
 from camkit.models.checkpoint import PACKAGED, load_classifier, save_classifier
 from camkit.models.classifier import LoadedClassifier
 from camkit.models.zoo import build
 from camkit.pipeline.device import keep_freed_memory
+from camkit.settings.dcsm import DcsmSettings
 from tests.methods.test_response import as_batch, photo
 from tests.reference import dcsm as reference
 
@@ -87,7 +88,7 @@ def measure(how: str, ckpt: Path, side: int) -> dict[str, Any]:
     loaded = load_classifier(ckpt)
     pixels = photo(side * 3 // 4, side, 1)
     image, size = as_batch(pixels), (-(-(side * 3 // 4) // 4), -(-side // 4))
-    saliency = Saliency(loaded.network.gradient_layers, candidate_threshold=NOBODY)
+    saliency = DcsmSettings(loaded.network.gradient_layers, candidate_threshold=NOBODY)
     before = peak()
     with torch.no_grad():
         scores = loaded.network.logits(network_input(image, loaded.network))[0].tolist()

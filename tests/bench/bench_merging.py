@@ -20,9 +20,10 @@ from PIL import Image
 
 import camkit
 from camkit.methods.layers import layer_features
-from camkit.methods.merging import Merging, Pairs, merge, region_features
-from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.methods.merging import merge, region_features
+from camkit.methods.superpixels import segment
 from camkit.pipeline.device import choose_device, inference
+from camkit.settings.superpixels import Felzenszwalb, Merging, Pairs
 from camkit.stages.network import load_network
 from tests.reference.merging import merge_slowly
 

@@ -13,7 +13,7 @@ from tests.support.served import served_camkit
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPES = sorted(path for path in EXAMPLES.glob("*.sh") if "--quick [OUT]" in path.read_text() and path.stem != "quick")
-HELPERS = {"quick", "quickstart", "setup"}
+HELPERS = {"own-photos", "quick", "quickstart", "setup"}
 
 
 def test_every_recipe_has_a_short_form() -> None:

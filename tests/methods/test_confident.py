@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from camkit.errors import UsageError
 from camkit.methods.crf import CrfParameters, dense_crf
-from camkit.methods.walk.confident import PUBLISHED, UNDECIDED, Confidence, confident_labels
+from camkit.methods.walk.confident import UNDECIDED, confident_labels
+from camkit.settings.pairs import PUBLISHED, Confidence
 from camkit.types import AffinityKind
 from tests.reference.pairs import sure_of_affinitynet, sure_of_irn
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from camkit.errors import UsageError
 from camkit.methods.dcsm import (
     Layer,
-    Saliency,
     dcsm,
     dcsm_response,
     find_layers,
@@ -27,6 +26,7 @@ from camkit.methods.dcsm import (
 from camkit.methods.infercam import Inference, Views, infer_cam
 from camkit.models.checkpoint import load_classifier
 from camkit.models.classifier import LoadedClassifier
+from camkit.settings.dcsm import DcsmSettings
 from tests.methods.test_response import as_batch, photo
 from tests.models.tiny import fill
 from tests.reference import dcsm as reference
@@ -79,24 +79,24 @@ def load(folder: Path, arch: str) -> tuple[LoadedClassifier, dict[str, Tensor]]:
 
 
 def run(
-    images: Tensor, classes: list[list[int]], saliency: Saliency, scales: tuple[float, ...] = (1.0, 0.8),
+    images: Tensor, classes: list[list[int]], saliency: DcsmSettings, scales: tuple[float, ...] = (1.0, 0.8),
     size: tuple[int, int] = SIZE,
 ) -> tuple[Tensor, list[dict[str, list[list[float]]]]]:  # fmt: skip
     return dcsm(images, torch.tensor(classes), size, classifier=Small(), saliency=saliency, scales=scales)
 
 
-BOTH = Saliency(("low", "high"))
+BOTH = DcsmSettings(("low", "high"))
 
 
 @pytest.mark.parametrize(
     ("arch", "layers", "present", "changes"),
     [
         ("vgg16", PAPER, [1, 3], {}),
-        ("vgg16", PAPER, [2], {"guided": False}),
+        ("vgg16", PAPER, [2], {"backprop": "plain"}),
         ("vgg16", ("conv4_2", "input"), [0, 4], {"candidates": 0}),
         ("vgg16", ("conv1_1", "conv2_2"), [0], {"candidates": 5, "alpha": 1.5}),
         ("toy", ("block1", "block2", "block3"), [0, 1, 4], {}),
-        ("toy", ("block3", "input"), [3], {"guided": False, "candidates": 1, "candidate_threshold": 0.95}),
+        ("toy", ("block3", "input"), [3], {"backprop": "plain", "candidates": 1, "candidate_threshold": 0.95}),
         ("toy", ("block2",), [1, 2], {"candidates": 2, "candidate_threshold": 0.0}),
     ],
 )  # fmt: skip
@@ -104,7 +104,7 @@ def test_it_equals_the_slow_reference(
     tmp_path: Path, arch: str, layers: tuple[str, ...], present: list[int], changes: dict[str, float]
 ) -> None:
     loaded, state = load(tmp_path, arch)
-    image, saliency = photo(42, 56, seed=2), replace(Saliency(layers), **changes)  # type: ignore[arg-type]
+    image, saliency = photo(42, 56, seed=2), replace(DcsmSettings(layers), **changes)  # type: ignore[arg-type]
     head = state[f"{HEADS[arch]}.weight"], state[f"{HEADS[arch]}.bias"]
     slow, candidates = reference.dcsm(
         image, present, NETWORKS[arch], state, head, layers, SIZE, mean=loaded.mean, std=loaded.std,
@@ -123,12 +123,12 @@ def test_it_equals_the_slow_reference(
 
 def test_who_competes() -> None:
     scores = [0.1, 0.9, 0.3, 0.7, 0.6, 0.2]
-    few, more = Saliency((), candidates=2), Saliency((), candidates=5)
+    few, more = DcsmSettings((), candidates=2), DcsmSettings((), candidates=5)
     assert rivals_of(scores, [1], few) == [3, 4]  # above the threshold, though there are two already
     assert rivals_of(scores, [0], few) == [1, 3, 4]
     assert rivals_of(scores, [1, -1], more) == [3, 4, 2, 5]
-    assert rivals_of(scores, [1], Saliency((), candidates=1, candidate_threshold=0.95)) == []
-    assert rivals_of(scores, [0], Saliency((), candidates=99)) == [1, 3, 4, 2, 5]
+    assert rivals_of(scores, [1], DcsmSettings((), candidates=1, candidate_threshold=0.95)) == []
+    assert rivals_of(scores, [0], DcsmSettings((), candidates=99)) == [1, 3, 4, 2, 5]
     assert rivals_of([0.4, 0.4, 0.4], [2], few) == [0, 1]
 
 
@@ -161,7 +161,7 @@ def test_without_normalising_tanh_is_of_the_gradients_themselves() -> None:
 
 
 def test_the_formula_upsamples_every_channel() -> None:
-    image, saliency = as_batch(photo(40, 52)), Saliency(("low",), candidates=0, upsample_channels=True)
+    image, saliency = as_batch(photo(40, 52)), DcsmSettings(("low",), candidates=0, upsample_channels=True)
     net = Small()
     x = ((image / 255 - torch.tensor(net.mean)[:, None, None]) / torch.tensor(net.std)[:, None, None]).detach()
     low = net.low(x).detach().requires_grad_()
@@ -179,10 +179,11 @@ def test_the_formula_upsamples_every_channel() -> None:
 
 
 SALIENCIES = st.builds(
-    Saliency,
+    DcsmSettings,
     layers=st.sampled_from([("low",), ("high",), ("input",), ("low", "high"), ("high", "input", "low")]),
-    guided=st.booleans(), candidates=st.integers(0, 7), candidate_threshold=st.sampled_from([0.0, 0.5, 1.0]),
-    alpha=st.sampled_from([0.1, 3.0, 50.0]), normalise=st.booleans(), upsample_channels=st.booleans(),
+    backprop=st.sampled_from(["guided", "plain"]), candidates=st.integers(0, 7),
+    candidate_threshold=st.sampled_from([0.0, 0.5, 1.0]), alpha=st.sampled_from([0.1, 3.0, 50.0]),
+    normalise=st.booleans(), upsample_channels=st.booleans(),
 )  # fmt: skip
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(
@@ -200,7 +201,7 @@ TABLES = st.integers(1, 4).flatmap(
     size=st.sampled_from([(1, 1), (3, 8), (9, 2)]), scales=st.sampled_from([(1.0,), (0.5, 2.0), (0.8, 1.0, 1.2)]),
 )  # fmt: skip
 def test_maps_lie_in_0_1_and_each_image_is_on_its_own(
-    saliency: Saliency, table: list[list[int]], height: int, width: int, seed: int, size: tuple[int, int],
+    saliency: DcsmSettings, table: list[list[int]], height: int, width: int, seed: int, size: tuple[int, int],
     scales: tuple[float, ...],
 ) -> None:  # fmt: skip
     images = as_batch(*(photo(height, width, seed + n) for n in range(len(table))))
@@ -258,14 +259,14 @@ def test_a_probe_tells_what_layers_are_like_and_which_tell_nothing(tmp_path: Pat
 
 
 def test_of_a_layer_that_tells_nothing_all_positions_are_alike() -> None:
-    maps, _ = run(as_batch(photo(40, 52)), [[1, 2]], Saliency(("last",), candidates=0))
+    maps, _ = run(as_batch(photo(40, 52)), [[1, 2]], DcsmSettings(("last",), candidates=0))
     assert float((maps - maps[..., :1, :1]).abs().max()) < 1e-6
 
 
 def test_layers_mean_the_same_whether_batch_norms_are_folded_or_not(tmp_path: Path) -> None:
     folded = load(tmp_path, "toy")[0].network
     whole = load_classifier(tmp_path / "tiny.pth", for_inference=False).network
-    saliency, image = Saliency(("block1", "block2", "block3")), as_batch(photo(40, 52))
+    saliency, image = DcsmSettings(("block1", "block2", "block3")), as_batch(photo(40, 52))
     one, other = (
         dcsm(image, torch.tensor([[0, 2]]), SIZE, classifier=network, saliency=saliency, scales=(1.0,))[0]
         for network in (folded, whole)

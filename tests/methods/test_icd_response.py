@@ -52,7 +52,7 @@ def test_balanced_scores_keep_their_signs_and_lie_within_1(factor: float) -> Non
 def test_the_positive_part_is_a_response_map_that_infercam_takes() -> None:
     response = partial(positive_scores, scorer=scorer)
     torch.testing.assert_close(response(IMAGES, CLASSES), scorer(IMAGES, CLASSES).relu())
-    views = Views(scales=(1.0,), hiding=(1.0,), centres=(1.0,), flip=False, multiple=1)
+    views = Views(scales=(1.0,), hiding_scales=(1.0,), centre_scales=(1.0,), flip=False)
     maps, notes = infer_cam(
         IMAGES, CLASSES, (12, 16), response=response, inference=Inference(), views=views, mean_colour=[120, 120, 120]
     )

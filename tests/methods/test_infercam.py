@@ -209,7 +209,7 @@ def test_the_published_boxes_begin_before_the_end() -> None:
 
 def test_the_published_program_splits_where_we_do(oracles: Path) -> None:
     """Its maps of one class and of two → its centres and boxes; and its numbers are those of the preset."""
-    from camkit.stages.infercam import settings_of
+    from camkit.settings.infercam import settings_of
 
     described = json.loads((oracles / "infercam.json").read_text())
     numbers, preset = described["params"], settings_of("published", {})
@@ -233,7 +233,7 @@ def in_their_order(box: Sequence[int]) -> list[int]:
 
 def infer_as_published(oracles: Path, folder: Path, ids: Sequence[str]) -> list[Activation]:
     import camkit
-    from camkit.stages.infercam import settings_of
+    from camkit.settings.infercam import settings_of
     from tests.support.oracles import seeded_checkpoint
 
     described = json.loads((oracles / "infercam.json").read_text())["images"]

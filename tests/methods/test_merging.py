@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from camkit.errors import ImageError, UsageError
 from camkit.methods import merging as module
-from camkit.methods.merging import Merging, Pairs, adjacent_pairs, merge, region_features
-from camkit.methods.superpixels import Felzenszwalb, renumber, segment
+from camkit.methods.merging import adjacent_pairs, merge, region_features
+from camkit.methods.superpixels import renumber, segment
+from camkit.settings.superpixels import Felzenszwalb, Merging, Pairs
 from camkit.upsample import upsample
 from tests.reference.merging import mean_features, merge_slowly, neighbours
 

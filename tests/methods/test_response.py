@@ -15,6 +15,7 @@ from PIL import Image
 from camkit.methods.cam import cam, class_maps
 from camkit.methods.resize import by_weights, resize_maps, resize_photos, scaled_size
 from camkit.methods.response import network_input, normalise, response_with_mirror, scale_pyramid, sum_responses
+from camkit.types import Resolution
 from tests.reference import cam as reference
 
 
@@ -143,12 +144,12 @@ MINUTES = pytest.mark.skipif(
     ("checkpoint", "oracle", "size", "array"),
     [
         ("resnet50_cam", "irn_cam", "full", "high_res"),
-        ("resnet50_cam", "irn_cam", "4", "cam"),
+        ("resnet50_cam", "irn_cam", 4, "cam"),
         pytest.param("resnet38_cls", "psa_cam", "full", "norm_cam", marks=MINUTES),
     ],
 )
 def test_parity_with_the_published_programs(
-    oracles: Path, tmp_path: Path, checkpoint: str, oracle: str, size: str, array: str
+    oracles: Path, tmp_path: Path, checkpoint: str, oracle: str, size: Resolution, array: str
 ) -> None:
     import camkit
     from tests.support.oracles import seeded_checkpoint

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from camkit.errors import UsageError
-from camkit.methods.superpixels import Felzenszwalb, average, renumber, segment, vote
+from camkit.methods.superpixels import average, renumber, segment, vote
+from camkit.settings.superpixels import Felzenszwalb
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -146,7 +147,15 @@ def test_the_smallest_photos_are_one_superpixel(size: tuple[int, int]) -> None:
     assert not segment(image, size, Felzenszwalb()).any()
 
 
-@pytest.mark.parametrize("wrong", [{"scale": -1.0}, {"scale": np.nan}, {"sigma": np.inf}, {"min_size": 0}])
-def test_settings_without_meaning_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="sigma in 0 … 100"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scale": -1.0}, "--scale -1.0: give a number from 0 to 1e9"),
+        ({"scale": np.nan}, "--scale nan"),
+        ({"sigma": np.inf}, "--sigma inf: give a number from 0 to 100"),
+        ({"min_size": 0}, "--min-size 0: give a number from 1 to 1e9"),
+    ],
+)
+def test_settings_without_meaning_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Felzenszwalb(**wrong)  # type: ignore[arg-type]

@@ -63,10 +63,9 @@ def splits_of_infercam(oracles: Path, ids: list[str]) -> dict[str, Any]:
 
 def crf_of_the_library() -> dict[str, Any]:
     """What pydensecrf gives for a part of a drawn scene, with the settings of the programs that call it."""
-    from camkit.methods.crf.settings import settings_of
-
     from camkit.data.toy.scene import draw_scene
     from camkit.methods.crf import dense_crf
+    from camkit.settings.crf import settings_of
     from tests.oracles.test_published import CRF_PRESETS, crf_energies
 
     scene = draw_scene(0, 3)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from camkit.methods.crf.settings import Preset, settings_of
 
 from camkit.methods.crf import dense_crf, unary_of_labels, unary_of_probs, with_background
 from camkit.methods.infercam import Inference, plan
@@ -18,6 +17,7 @@ from camkit.methods.seeds import mask_of_maps
 from camkit.methods.split import centre_of_sums
 from camkit.methods.walk.affinity import boundary_affinity, cell_means, feature_affinity
 from camkit.methods.walk.propagation import random_walk
+from camkit.settings.crf import Preset, settings_of
 from camkit.types import Size
 from camkit.upsample import upsample
 from tests.methods.test_walk import as_matrix

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from camkit.cli.parse import pixels
 from camkit.data.classes import VOC_CLASSES
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import Output
-from camkit.pipeline.photos import ViewSize, load_photo
+from camkit.pipeline.photos import ViewSize, load_photo, view_size
 from camkit.pipeline.select import (
     Inputs,
     parse_shard,
@@ -24,7 +25,7 @@ from camkit.pipeline.select import (
 from camkit.stages.network import Network
 from camkit.store.schema import Header
 from camkit.store.writer import Writer
-from camkit.types import Activation, no_classes
+from camkit.types import Activation, LongerSide, no_classes
 from tests.support.world import World
 
 
@@ -123,23 +124,29 @@ def test_class_names_must_fit_the_classifier(tmp_path: Path) -> None:
         (None, None, ViewSize(1000, shrink_only=True)),
         (None, 240, ViewSize(240)),
         ("native", 240, ViewSize(None)),
-        ("320", 240, ViewSize(320)),
+        (320, 240, ViewSize(320)),
     ],
 )
-def test_view_size(resize: str | None, recorded: int | None, expected: ViewSize) -> None:
-    assert ViewSize.parse(resize, recorded) == expected
+def test_view_size(resize: LongerSide | None, recorded: int | None, expected: ViewSize) -> None:
+    assert view_size(resize, recorded) == expected
 
 
-@pytest.mark.parametrize("resize", ["0", "-3", "big", "3.5"])
-def test_a_bad_view_size_is_a_usage_error(resize: str) -> None:
+@pytest.mark.parametrize("resize", [0, -3, "big", 3.5])
+def test_a_bad_view_size_is_a_usage_error(resize: object) -> None:
     with pytest.raises(UsageError, match="--resize"):
-        ViewSize.parse(resize)
+        view_size(resize)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "big", "3.5", "", "10001"])
+def test_a_bad_number_of_pixels_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--resize {text}: give a number of pixels up to 10,000, or native"):
+        pixels("--resize", text, "native")
 
 
 @pytest.mark.parametrize(
     ("view", "seen"),
     [
-        (ViewSize.parse(None), (500, 1000)),
+        (view_size(None), (500, 1000)),
         (ViewSize(None), (600, 1200)),
         (ViewSize(300), (150, 300)),
         (ViewSize(1500), (750, 1500)),

@@ -16,7 +16,8 @@ from camkit import Activation, open_store
 from camkit.data.images import read_image
 from camkit.errors import InputError, UsageError
 from camkit.methods.icd_seeds import positive_part
-from camkit.methods.walk.confident import PUBLISHED, confident_labels
+from camkit.methods.walk.confident import confident_labels
+from camkit.settings.pairs import PUBLISHED
 from camkit.types import AffinityKind, no_classes
 from camkit.upsample import upsample
 from tests.support.affinity import KINDS, NAMES, maps_of, mask_of, masks_store, refused, train, written

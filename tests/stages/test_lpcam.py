@@ -22,8 +22,9 @@ from camkit.errors import InputError, LabelError, OutputError, StoreError, Usage
 from camkit.models.checkpoint import load_classifier
 from camkit.pipeline.photos import load_photos
 from camkit.pipeline.select import Shard
+from camkit.settings.lpcam import Clustering
 from camkit.stages.lpcam_centres import cluster_sample
-from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
+from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.stages.lpcam_sample import Budget, Features, Sample, memory_text, parse_memory
 from camkit.store.prototypes import SIDES, read_prototypes
 from tests.support.lpcam import SETTINGS, SMALL, cluster, labels_of

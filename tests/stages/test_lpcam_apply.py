@@ -19,8 +19,9 @@ from camkit import Activation, Inputs, Network, Output, cam, open_store
 from camkit.data.classes import VOC_CLASSES
 from camkit.errors import StoreError
 from camkit.models.checkpoint import load_classifier
+from camkit.settings.lpcam import Thresholds
 from camkit.stages.lpcam_apply import lpcam_apply
-from camkit.stages.prototypes import Thresholds, directions_of
+from camkit.stages.prototypes import directions_of
 from camkit.store.prototypes import SIDES, read_prototypes
 from tests.support.lpcam import SETTINGS, cluster, labels_of
 from tests.support.world import World

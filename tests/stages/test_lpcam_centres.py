@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from camkit.errors import InputError
-from camkit.methods.lpcam import Hyperparameters
+from camkit.settings.lpcam import Hyperparameters
 from camkit.stages.lpcam_centres import EXAMPLES, box_of, cluster_sample, nearest
 from camkit.stages.lpcam_sample import Budget, Features, Sample
 from camkit.store.sample import SeenImage

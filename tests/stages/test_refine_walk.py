@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from camkit.methods.walk.settings import DEFAULTS, WalkSettings
 from PIL import Image
 from scipy import ndimage
 
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.errors import CheckpointError, InputError, UsageError
+from camkit.settings.walk import PRESETS, WalkSettings
 from camkit.stages.refine_walk import probs_of_walk, refine_walk
 from camkit.upsample import upsample
 from tests.models.tiny import fill
@@ -136,7 +136,7 @@ def test_photos_may_be_seen_at_another_size(
     maps: Path, tmp_path: Path, networks: dict[str, Path], affinity: Any
 ) -> None:
     out = Output(tmp_path / "out.h5")
-    refine_walk(maps, out, affinity=affinity, ckpt=networks[affinity], resize="90", changes={"steps": 9, "radius": 3})
+    refine_walk(maps, out, affinity=affinity, ckpt=networks[affinity], resize=90, changes={"steps": 9, "radius": 3})
     found = read(tmp_path / "out.h5")
     assert {id: activation.values.shape for id, activation in found.items()} == {
         "a": (2, 10, 15), "grün/ç": (3, 10, 15), "none": (1, 10, 15),
@@ -213,7 +213,7 @@ def test_walked_maps_become_the_masks_of_irns_program(oracles: Path) -> None:
     known = np.load(oracles / "irn_rw.npz")
     expected = known[f"{PHOTO}_pred"]
     classes = [0, *np.load(oracles / "irn_cam.npz")[f"{PHOTO}_keys"].ravel() + 1]
-    found = labels_of(known[f"{PHOTO}_rw"], expected.shape, classes, DEFAULTS["irn"])
+    found = labels_of(known[f"{PHOTO}_rw"], expected.shape, classes, PRESETS["irn"])
     assert (found == expected).mean() > 0.9999
 
 
@@ -222,8 +222,8 @@ def test_walked_maps_become_the_masks_of_affinitynets_program(oracles: Path) -> 
     expected = known[f"{PHOTO}_rw_pred"]
     walked = known[f"{PHOTO}_rw_lowres"].reshape(21, 23, 31)
     present = np.flatnonzero(walked.any(axis=(1, 2)))
-    found = labels_of(walked[present], expected.shape, present.tolist(), DEFAULTS["affinitynet"])
+    found = labels_of(walked[present], expected.shape, present.tolist(), PRESETS["affinitynet"])
     assert (found == expected).all()
     full = known[f"{PHOTO}_rw_full_ch_nonzero_f16"].astype(np.float32)[:, : expected.shape[0], : expected.shape[1]]
-    probs = probs_of_walk(walked[present], expected.shape, DEFAULTS["affinitynet"])
+    probs = probs_of_walk(walked[present], expected.shape, PRESETS["affinitynet"])
     np.testing.assert_allclose(probs, full / full.sum(axis=0), atol=1e-3)

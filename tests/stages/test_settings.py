@@ -11,7 +11,7 @@ import pytest
 from camkit.errors import UsageError
 from camkit.pipeline.output import Output
 from camkit.pipeline.select import Inputs
-from camkit.stages import dcsm, infercam
+from camkit.settings import dcsm, infercam
 from camkit.stages.cam import cam
 from camkit.stages.icd_apply import icd_apply
 from camkit.stages.network import Network

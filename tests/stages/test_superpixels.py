@@ -13,9 +13,9 @@ from PIL import Image
 from camkit import Inputs, Network, Output, Runtime, open_store
 from camkit.data.images import read_image
 from camkit.errors import UsageError
-from camkit.methods.merging import Merging
-from camkit.methods.superpixels import Felzenszwalb, segment
+from camkit.methods.superpixels import segment
 from camkit.models.checkpoint import load_classifier
+from camkit.settings.superpixels import Felzenszwalb, Merging
 from camkit.stages.superpixels import MergeBy, merge_by, superpixels
 from camkit.upsample import upsample
 from tests.reference.merging import mean_features, merge_slowly
@@ -66,7 +66,7 @@ def test_resized_photos_give_superpixels_of_the_photos_own_size(tmp_path: Path) 
     halves = np.zeros((30, 40, 3), np.uint8)
     halves[:, 20:] = 255
     Image.fromarray(halves).save(tmp_path / "größe.png")
-    for resize in ("10", "80"):
+    for resize in (10, 80):
         out = tmp_path / f"{resize}.h5"
         superpixels(
             Inputs(tmp_path), Output(out), Runtime(workers=0), method=Felzenszwalb(sigma=0, min_size=1), resize=resize
@@ -123,7 +123,7 @@ def test_merging_in_threads_shards_and_continued_runs_gives_the_same(world: Worl
 def test_other_sizes_and_batches_are_merged_too(world: World, tmp_path: Path) -> None:
     by = MergeBy(Merging(4), Network(world.ckpt))
     runtime = Runtime(workers=0, batch_size=3)
-    superpixels(Inputs(world.root), Output(tmp_path / "m.h5"), runtime, method=FINE, merge=by, resize="40")
+    superpixels(Inputs(world.root), Output(tmp_path / "m.h5"), runtime, method=FINE, merge=by, resize=40)
     with open_store(tmp_path / "m.h5") as store:
         for found in store:
             assert found.values.shape == found.size

@@ -9,8 +9,8 @@ from typing import Any
 
 from camkit import Inputs, Network, Output, Runtime
 from camkit.data.classes import VOC_CLASSES
-from camkit.settings.lpcam import Hyperparameters
-from camkit.stages.lpcam_cluster import Clustering, lpcam_cluster
+from camkit.settings.lpcam import Clustering, Hyperparameters
+from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.store.prototypes import PrototypeStore, read_prototypes
 from tests.support.world import World
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from camkit.methods.crf.settings import settings_of
 from PIL import Image
 
 from camkit.methods.crf import dense_crf, unary_of_labels, unary_of_probs, with_background
 from camkit.methods.seeds import mask_of_maps
+from camkit.settings.crf import settings_of
 
 IDS = ("2007_000001", "2007_000002", "2007_000003")
 SOFT = [(f"psa_a{alpha}", "psa", {"alpha": alpha}) for alpha in (4, 32)] + [("dcsm", "dcsm", {})]
