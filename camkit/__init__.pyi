@@ -32,8 +32,11 @@ from camkit.stages.mask import mask as mask
 from camkit.stages.masks import masks as masks
 from camkit.stages.merge import merge_stores as merge_stores
 from camkit.stages.network import Network as Network
+from camkit.stages.refine_amr import refine_amr as refine_amr
 from camkit.stages.refine_superpixel import refine_superpixel as refine_superpixel
 from camkit.stages.refine_walk import refine_walk as refine_walk
+from camkit.stages.segment import segment as segment
+from camkit.stages.segment_train import segment_train as segment_train
 from camkit.stages.show import show_sheet as show_sheet
 from camkit.stages.show import write_report as write_report
 from camkit.stages.superpixels import superpixels as superpixels

@@ -191,6 +191,8 @@ def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]
     if arch is not None:
         holds = f"holds {found.arch}" if found.arch else f"has keys like {examples(tensors)}"
         raise CheckpointError(f"{path}: is not {arch}: it {holds}\nleave --arch out to let camkit find out")
+    if found.kind == "segmentation":
+        raise CheckpointError(f"{path}: is {found.other}, not a classifier")
     if found.arch is not None:
         return found.arch, found.state
     expected = " or ".join(dict.fromkeys(known.signature for known in zoo.ARCHITECTURES.values()))

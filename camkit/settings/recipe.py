@@ -55,6 +55,9 @@ class Recipe:
 
     epochs: int = option(15, "", low=1, metavar="N")
     batch_size: int = option(16, "Photos a step, over all GPUs.", low=1, metavar="N")
+    accumulate: int = option(
+        1, "They go through the network in so many parts, one after the other: less memory.", low=1, metavar="N"
+    )
     rate: float = option(0.01, "Learning rate of the trunk.", low=0.0, outside="low")
     head_factor: float = option(10.0, "The classifier learns so many times as fast.", low=0.0)
     optimiser: Optimiser = option("sgd", "")
@@ -128,6 +131,28 @@ PRESETS: Mapping[str, Recipe] = {
     "boundary": Recipe(
         epochs=3, batch_size=32, rate=0.1, head_factor=1.0, momentum=1e-4, weight_decay=1e-4, freeze_norm=True,
         norm_learns=False, freeze=("trunk",), augmentation=Augmentation(scale_range=(0.5, 1.5), crop=512),
+    ),
+    # of segmentation; steps are counted as epochs of VOC's 10,582 photos
+    "light": Recipe(
+        epochs=10, batch_size=8, optimiser="adamw", rate=2e-4, weight_decay=0.02, schedule="cosine", warmup=0.2,
+        ema=0.998, augmentation=Augmentation(resize=320, scale_range=(0.6, 1.5), crop=288, jitter=0.2),
+    ),
+    "deeplabv2": Recipe(
+        epochs=19, batch_size=10, accumulate=2, rate=2.5e-4, freeze_norm=True,
+        augmentation=Augmentation(scale_range=(0.5, 1.5), crop=321),
+    ),
+    "largefov": Recipe(
+        epochs=38, batch_size=16, rate=1e-3, warmup=1.5,
+        augmentation=Augmentation(scale_range=(0.75, 2.0), crop=497, jitter=0.3),
+    ),
+    "upernet-swin": Recipe(
+        epochs=60, batch_size=16, optimiser="adamw", rate=6e-5, weight_decay=0.01, power=1.0, warmup=2.3,
+        augmentation=Augmentation(scale_range=(0.5, 2.0), crop=512, jitter=0.3),
+    ),
+    # its program, too, hands SGD the weight decay in place of the momentum
+    "resnet38": Recipe(
+        epochs=30, batch_size=4, rate=7e-4, momentum=1e-5, weight_decay=0.0, freeze_norm=True,
+        augmentation=Augmentation(scale_range=(0.7, 1.3), crop=321),
     ),
 }  # fmt: skip
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,8 @@ from camkit.pipeline.output import (
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.stages.mask_rules import Witnesses, step_for
-from camkit.store.provenance import sha256_file, stage, to_json
+from camkit.stages.saliency_maps import history_of_pictures
+from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header, Kind, MaskRule, shard_ids
 from camkit.types import Rule
@@ -146,19 +146,6 @@ def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> I
             raise UsageError(f"{cams} has other classes than the scores; make both with one checkpoint")
         _check_there(store, maps.ids, f"{cams} has no maps")
         yield Witnesses(maps, pictures)
-
-
-def history_of_pictures(pictures: Mapping[str, Path], ids: Sequence[str]) -> Mapping[str, Any]:
-    """What tells them from others, as a stage of the provenance; one that cannot be read fails with its image."""
-    digest = hashlib.sha256()
-    used = [id for id in ids if id in pictures]
-    for id in used:
-        try:
-            content = sha256_file(pictures[id])
-        except InputError:
-            content = "cannot be read"
-        digest.update(to_json([id, content]).encode())
-    return stage("saliency maps", {}, selection={"count": len(used), "sha256": digest.hexdigest()})
 
 
 def _check_there(store: Reader, known: Collection[str], what: str) -> None:

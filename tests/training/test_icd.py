@@ -31,7 +31,7 @@ from camkit.store.writer import Writer
 from camkit.training.classify import Item
 from camkit.training.classify import Sample as Seen
 from camkit.training.icd import Batch, Sample, collate, load_sample, losses
-from camkit.training.loop import make_optimiser
+from camkit.training.optimiser import make_optimiser
 from camkit.training.planes import OUTSIDE, WithPlane, WithPlanes
 from camkit.training.ranks import Ranks
 from camkit.types import Activation, no_classes
