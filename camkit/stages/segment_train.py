@@ -187,7 +187,7 @@ class _Training:
 
 def _resting(network: SegmentationNetwork, recipe: Recipe) -> list[str]:
     """What does not learn besides what the user named: the stem, if that is named, and norms the network keeps."""
-    from camkit.training.loop import BatchNorm
+    from camkit.training.resting import BatchNorm
 
     resting = []
     if STEM in recipe.freeze:

@@ -56,6 +56,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "mask, others' png": (("mask", "cams.h5", "--png", TRUTH), "holds PNGs that camkit mask did not write"),
     "merge": (("merge", "cams.h5", "more.h5", "--out", "cams.h5"), BOTH),
     "import": (("import", "voc/SegmentationClass", "--format", "png", "--out", "voc/SegmentationClass"), BOTH),
+    "masks": (("masks", "voc", "--out", "voc"), BOTH),
     "export": (("export", "masks.h5", PHOTOS, "--format", "png"), BOTH),
     "export, list": (("export", "masks.h5", "new", "--format", "deeplab", "--list", "masks.h5"), BOTH),
     "export, list over a photo": (
