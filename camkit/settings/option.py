@@ -59,6 +59,8 @@ class Option:
         """'a number above 0', '0 or more', 'at least 1', 'a number from 0 to 1'."""
         if self.low > -inf and self.high < inf:
             low, high = f"{self.low:g}", f"{self.high:g}".replace("e+0", "e")
+            if self.outside == "high":
+                return f"{self.what}, {low} or more and below {high}"
             return f"{self.what} " + (
                 f"between {low} and {high}" if self.outside == "both" else f"from {low} to {high}"
             )

@@ -53,7 +53,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "mask, cams": (("mask", "signed.h5", "--cams", "cams.h5", "--out", "cams.h5"), BOTH),
     "mask, png": (("mask", "cams.h5", "--png", PHOTOS), BOTH),
     "mask, saliency": (("mask", "signed.h5", "--saliency", TRUTH, "--png", TRUTH), BOTH),
-    "mask, others' png": (("mask", "cams.h5", "--png", TRUTH), "holds PNGs that camkit mask did not write"),
+    "mask, others' png": (("mask", "cams.h5", "--png", TRUTH), "holds files that camkit mask did not write"),
     "merge": (("merge", "cams.h5", "more.h5", "--out", "cams.h5"), BOTH),
     "import": (("import", "voc/SegmentationClass", "--format", "png", "--out", "voc/SegmentationClass"), BOTH),
     "masks": (("masks", "voc", "--out", "voc"), BOTH),

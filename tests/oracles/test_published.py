@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from camkit.methods.crf import dense_crf, unary_of_labels, unary_of_probs, with_background
-from camkit.methods.infercam import Inference, plan
+from camkit.methods.infercam import plan
 from camkit.methods.kmeans import cluster
 from camkit.methods.lpcam import scores, select_foreground
 from camkit.methods.seeds import mask_of_maps
@@ -18,6 +18,7 @@ from camkit.methods.split import centre_of_sums
 from camkit.methods.walk.affinity import boundary_affinity, cell_means, feature_affinity
 from camkit.methods.walk.propagation import random_walk
 from camkit.settings.crf import Preset, settings_of
+from camkit.settings.infercam import settings_of as settings_of_infercam
 from camkit.types import Size
 from camkit.upsample import upsample
 from tests.methods.test_walk import as_matrix
@@ -110,7 +111,7 @@ def test_infercam_splits_photos(id: str) -> None:
     sums = zip(known[f"{id}_rows"], known[f"{id}_columns"], strict=True)
     centres = [centre_of_sums(rows, columns, size) for rows, columns in sums]
     assert [list(centre) for centre in centres] == list(told["mass_center_int_yx"].values())
-    parts = plan(0, torch.arange(len(centres)), centres, size, Inference(published=True))
+    parts = plan(0, torch.arange(len(centres)), centres, size, settings_of_infercam("published"))
     boxes = [[top, bottom, left, right] for top, left, bottom, right in (patch.box for patch in parts)]
     assert boxes == told["split_boxes_y0y1x0x1"]
 

@@ -70,8 +70,8 @@ def test_images_are_not_drawn_by_the_numbers_of_their_cells() -> None:
     ("make", "message"),
     [
         (lambda: Clustering(seed=-1), "--seed -1: give 0 or more"),
-        (lambda: Clustering(rounds=0), "--rounds 0: give 1 or more"),
-        (lambda: Clustering(per_class=0), "--per-class 0: give 1 or more"),
+        (lambda: Clustering(rounds=0), "--rounds 0: give at least 1"),
+        (lambda: Clustering(per_class=0), "--per-class 0: give at least 1"),
         (lambda: replace(SETTINGS, clusters=0), "--clusters 0: give a number from 1 to 1000"),
         (
             lambda: settings_of("published", {"context_score": 0.04}),
