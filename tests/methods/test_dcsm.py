@@ -123,12 +123,12 @@ def test_it_equals_the_slow_reference(
 
 def test_who_competes() -> None:
     scores = [0.1, 0.9, 0.3, 0.7, 0.6, 0.2]
-    few, more = DcsmSettings((), candidates=2), DcsmSettings((), candidates=5)
+    few, more = DcsmSettings(candidates=2), DcsmSettings(candidates=5)
     assert rivals_of(scores, [1], few) == [3, 4]  # above the threshold, though there are two already
     assert rivals_of(scores, [0], few) == [1, 3, 4]
     assert rivals_of(scores, [1, -1], more) == [3, 4, 2, 5]
-    assert rivals_of(scores, [1], DcsmSettings((), candidates=1, candidate_threshold=0.95)) == []
-    assert rivals_of(scores, [0], DcsmSettings((), candidates=99)) == [1, 3, 4, 2, 5]
+    assert rivals_of(scores, [1], DcsmSettings(candidates=1, candidate_threshold=0.95)) == []
+    assert rivals_of(scores, [0], DcsmSettings(candidates=99)) == [1, 3, 4, 2, 5]
     assert rivals_of([0.4, 0.4, 0.4], [2], few) == [0, 1]
 
 
