@@ -38,9 +38,6 @@ class Hyperparameters:
     )
     context_low: float = option(0.05, "… and above this, as in the authors' program. {presets}.", low=0.0, high=1.0)
 
-    def __post_init__(self) -> None:
-        check(self)
-
 
 PRESETS: Mapping[Preset, Hyperparameters] = {
     "voc": Hyperparameters(),
@@ -51,6 +48,7 @@ PRESETS: Mapping[Preset, Hyperparameters] = {
 def settings_of(preset: Preset = "voc", changes: Mapping[str, Any] = NO_CHANGES) -> Hyperparameters:
     """A preset with some of its numbers changed, by the names of the fields of Hyperparameters."""
     settings = changed(preset_of(PRESETS, preset), changes)
+    check(settings)
     check_context(settings)
     return settings
 
@@ -85,9 +83,6 @@ class Clustering:
         None,
         "How --maps come to the grid of the features: bilinear; the authors' program takes the nearest pixel.",
     )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

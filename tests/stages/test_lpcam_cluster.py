@@ -71,7 +71,7 @@ def test_images_are_not_drawn_by_the_numbers_of_their_cells() -> None:
         ({"clustering": Clustering(rounds=0)}, "--rounds 0: give at least 1"),
         ({"clustering": Clustering(per_class=0)}, "--per-class 0: give at least 1"),
         ({"clustering": Clustering(map_resize="nearest")}, "--map-resize is about the maps"),
-        ({"settings": replace(SETTINGS, clusters=0)}, "--clusters 0: give at least 1"),
+        ({"settings": replace(SETTINGS, clusters=0)}, "--clusters 0: give a number from 1 to 1000"),
         ({"settings": replace(SETTINGS, context_low=1)}, "--context-low 1 is not below --context-score 1"),
     ],
 )
