@@ -47,3 +47,11 @@ class PartialFailure(CamkitError):  # noqa: N818 - the run did finish
     """The run finished, but some images failed; they are listed."""
 
     exit_code = 3
+
+
+class StepError(CamkitError):
+    """A command that this one runs has failed, with its own exit code, and said why."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code if exit_code > 0 else CamkitError.exit_code

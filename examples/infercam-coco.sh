@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # InferCam's Table 2 of the supplement on COCO 2014 (paper: CAM 29.4, InferCam 29.8 on train), and the maps after a random walk.
 #   bash examples/infercam-coco.sh CHECKPOINT train2014/ instances_train2014.json MASKS/ [OUT]
+#   bash examples/infercam-coco.sh --quick [OUT]
 # MASKS holds a PNG for each photo with 0 for background and 1 to 80 for the classes in COCO's order. The maps alone may be
 # made by an array job beforehand: the same commands with --shard $SLURM_ARRAY_TASK_ID/N; the last job joins the parts.
 set -euo pipefail
-[ $# -ge 4 ] || { sed -n '2,3s/^# *//p' "$0" >&2; exit 2; }
+if [ "${1:-}" = --quick ]; then
+    source "$(dirname "$0")/quick.sh" && set -- toy "$world/JPEGImages" "$labels" "$world/SegmentationClass" "$out"
+fi
+[ $# -ge 4 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 images=$2 labels=$3 masks=$4 out=${5:-infercam-coco}
 mkdir -p "$out"
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # InferCam's Tables 1 to 4 on PASCAL VOC 2012, and Table 1 of its supplement.
 #   bash examples/infercam-voc.sh resnet38_cls.pth VOC2012/ [OUT]
+#   bash examples/infercam-voc.sh --quick [OUT]
 # The checkpoint is the one that the AffinityNet ("PSA") authors publish. On a GPU: about an hour, and as long again for the
 # random walk's network. Every line can be run again: what is there is kept.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,3s/^# *//p' "$0" >&2; exit 2; }
+if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out"; fi
+[ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 voc=$2 out=${3:-infercam-voc}
 mkdir -p "$out"
 
 maps() {  # NAME SPLIT OPTIONS…: maps, and their figures, with mIoU by the number of classes
-    camkit infercam --ckpt "$ckpt" --images "$voc" --list "$2" --out "$out/$1-$2.h5" "${@:3}"
+    camkit infercam --preset paper --ckpt "$ckpt" --images "$voc" --list "$2" --out "$out/$1-$2.h5" "${@:3}"
     camkit evaluate "$out/$1-$2.h5" --gt "$voc" --list "$2" --curve "$out/$1-$2.png" | tee "$out/$1-$2.txt"
 }
 
@@ -41,6 +43,7 @@ for threshold in 0.4 0.5 0.6 0.8 0.9; do
     maps "threshold-$threshold" train --threshold "$threshold"
 done
 maps fill-zero train --fill zero
+maps fill-image train --fill image  # the mean colour of the photo, where the program takes that of the patch
 
 # as the authors' program does it
 maps published train --preset published

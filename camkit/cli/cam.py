@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Annotated
+
 from camkit.cli import options as o
 
 
@@ -11,6 +13,11 @@ def command(
     resize: o.Resize,
     pyramid: o.Pyramid,
     refined: o.Refined = None,
+    signed: Annotated[
+        bool,
+        o.METHOD("Without the ReLU, the mean over scales and mirror images: signed scores, as ICD's are.", "--signed"),
+    ] = False,
+    raw: o.Raw = False,
     size: o.Size,
     runtime: o.Runtime,
 ) -> None:
@@ -21,9 +28,13 @@ def command(
     camkit cam --ckpt resnet38.pth --images VOC2012/ --list train --out cams.h5
 
     camkit cam --ckpt mine.safetensors --images photos/ --labels tags.csv | camkit mask --png masks/
+
+    camkit cam --signed --ckpt icd.safetensors --images VOC2012/ --list train | camkit evaluate --gt VOC2012/
     """
     from camkit.cli.console import close_with
     from camkit.stages.cam import cam
 
-    summary = cam(inputs, network, output, runtime, refined=refined, resize=resize, size=size, **pyramid)
+    summary = cam(
+        inputs, network, output, runtime, refined=refined, signed=signed, raw=raw, resize=resize, size=size, **pyramid
+    )
     close_with(summary, output.out)

@@ -17,14 +17,12 @@ def command(
     output: o.Output,
     branch: Annotated[
         Branch,
-        o.METHOD("top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps."),
-    ] = "top-down",
-    raw: Annotated[
-        bool,
         o.METHOD(
-            "Scores as the network gives them, instead of each class's divided by its largest of either sign.", "--raw"
+            "top-down: the final scores. bottom-up: those that they were taught by. cam: the classifier's maps, with "
+            "--raw signed."
         ),
-    ] = False,
+    ] = "top-down",
+    raw: o.Raw = False,
     resize: o.Resize,
     pyramid: Annotated[dict[str, Any], Settings({"one": ONE_SCALE}, o.METHOD, told=AVERAGED)],
     size: o.Size,
@@ -32,12 +30,12 @@ def command(
 ) -> None:
     """ICD: signed scores of every class that an image has, above 0 where it is and below 0 where it is not.
 
-    Takes a checkpoint of camkit icd-train; writes a store of signed scores, or with --branch cam one of the maps that
-    camkit mask --rule icd asks where several classes claim a pixel. camkit refine superpixel averages scores.
+    Takes a checkpoint of camkit icd-train; writes a store of signed scores. Those of --branch cam --raw are what camkit
+    mask --rule icd asks where several classes claim a pixel. camkit refine superpixel averages scores.
 
     camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --out scores.h5
 
-    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --branch cam --out cams.h5
+    camkit icd-apply --ckpt icd.safetensors --images VOC2012/ --list train --branch cam --raw --out cams.h5
 
     camkit mask scores.h5 --rule icd --cams cams.h5 --png seeds/
     """

@@ -7,7 +7,7 @@ from camkit.cli import options as o
 from camkit.cli.groups import Settings
 from camkit.settings.lpcam import AS_STORED, PRESETS, Thresholds
 
-CLUSTERED = ("clusters", "threshold")
+CLUSTERED = ("clusters", "threshold", "take_best")
 
 
 def command(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from camkit.cli import options as o
 from camkit.cli.groups import Panel, Settings
-from camkit.settings.lpcam import PRESETS, Clustering, Preset, settings_of
+from camkit.settings.lpcam import CLUSTERINGS, PRESETS, Preset, clustering_of, settings_of
 
 CLUSTERING = Panel("Clustering")
 
@@ -15,7 +15,9 @@ def command(
     inputs: o.Inputs,
     network: o.Network,
     output: o.Store,
-    preset: Annotated[Preset, o.PROTOTYPES("The numbers of the paper for this data set.")] = "voc",
+    preset: Annotated[
+        Preset, o.PROTOTYPES("The numbers of the paper for a data set, or those of its program.")
+    ] = "voc",
     changes: Annotated[dict[str, Any], Settings(PRESETS, o.PROTOTYPES)],
     maps: Annotated[
         Path | None,
@@ -25,7 +27,7 @@ def command(
             metavar="STORE|-",
         ),
     ] = None,
-    clustering: Annotated[dict[str, Any], Settings({"published": Clustering()}, CLUSTERING)],
+    clustering: Annotated[dict[str, Any], Settings(CLUSTERINGS, CLUSTERING)],
     resize: o.Resize,
     runtime: o.Runtime,
 ) -> None:
@@ -44,6 +46,7 @@ def command(
 
     summary = lpcam_cluster(
         inputs, network, output, runtime,
-        settings=settings_of(preset, changes), clustering=Clustering(**clustering), maps=maps, resize=resize,
+        settings=settings_of(preset, changes),
+        clustering=clustering_of(preset, clustering, with_maps=maps is not None), maps=maps, resize=resize,
     )  # fmt: skip
     close_with(summary, output.out, "the others are clustered; --overwrite does all again")

@@ -21,9 +21,9 @@ from camkit.cli.options import common
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
-    "demo", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply", "icd-train",
-    "icd-apply", "affinity-train", "irn-train", "crf", "superpixels", "refine", "mask", "evaluate", "show", "info",
-    "merge", "import", "export", "toy-world",
+    "demo", "masks", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply",
+    "icd-train", "icd-apply", "affinity-train", "irn-train", "segment-train", "segment", "crf", "superpixels",
+    "refine", "mask", "evaluate", "show", "info", "merge", "import", "export", "toy-world",
 )  # fmt: skip
 INTERRUPTED = 130
 

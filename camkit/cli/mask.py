@@ -30,8 +30,8 @@ def command(
     cams: Annotated[
         Path | None,
         o.METHOD(
-            "icd: maps of the same images; of several classes that claim a pixel the one with the largest product of "
-            "map and score gets it. Without them that with the largest score.",
+            "icd: CAMs of the same images (camkit icd-apply --branch cam --raw). Of classes that claim a pixel that "
+            "with the largest product of CAM and score gets it, without CAMs that with the largest score.",
             metavar="STORE",
         ),
     ] = None,
@@ -57,7 +57,7 @@ def command(
 
     camkit mask cams.h5 --png masks/
 
-    camkit mask scores.h5 --rule icd --cams cams.h5 --out seeds.h5
+    camkit mask scores.h5 --rule icd --cams raw-cams.h5 --out seeds.h5
     """
     from camkit.cli.console import close_with
     from camkit.errors import UsageError

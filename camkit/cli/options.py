@@ -63,6 +63,10 @@ OutputStride = Annotated[
         metavar="8|16|32",
     ),
 ]
+Raw = Annotated[
+    bool,
+    METHOD("Scores as the network gives them, instead of each class's divided by its largest of either sign.", "--raw"),
+]
 Refined = Annotated[
     bool | None,
     METHOD(

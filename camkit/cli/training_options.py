@@ -76,7 +76,9 @@ OF_PAIRS = {
 }
 
 OfRecipe = Annotated[dict[str, Any], Settings(PRESETS, RECIPE)]
-OfPairRecipe = Annotated[dict[str, Any], Settings(PRESETS, RECIPE, but=("pooling",), told=OF_PAIRS)]
+OfPairRecipe = Annotated[
+    dict[str, Any], Settings(PRESETS, RECIPE, but=("pooling", "loss_over", "rest_epochs"), told=OF_PAIRS)
+]
 OfAugmentation = Annotated[
     dict[str, Any], Settings({name: recipe.augmentation for name, recipe in PRESETS.items()}, PHOTOS)
 ]

@@ -53,9 +53,9 @@ def find_images(images: Path, list: str | None = None, limit: int | None = None)
         raise UsageError(f"--limit {limit}: take at least one image")
     found = _find_all(images)
     if list is not None:
-        found = _pick(found, read_id_list(list_file(list, found.voc), found.paths, str(images)))
+        found = pick_images(found, read_id_list(list_file(list, found.voc), found.paths, str(images)))
     if limit is not None:
-        found = _pick(found, [*islice(found.paths, limit)])
+        found = pick_images(found, [*islice(found.paths, limit)])
     return found
 
 
@@ -106,7 +106,8 @@ def list_file(name: str, voc: VocLayout | None) -> Path:
     raise InputError(f"--list {name} is neither a file nor a split of {voc.root}\nsplits there: {splits}")
 
 
-def _pick(found: ImageSet, ids: Collection[str]) -> ImageSet:
+def pick_images(found: ImageSet, ids: Collection[str]) -> ImageSet:
+    """Of these ids alone."""
     assert isinstance(found.paths, FilesById)
     return ImageSet(found.root, found.paths.pick(ids), found.voc)
 

@@ -12,20 +12,31 @@ from camkit.types import Classifier, Size
 
 
 def class_maps(features: torch.Tensor, weight: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """A_c = ReLU(w_c · f(I)).
+    """A_c = ReLU(w_c · f(I)), as below."""
+    return class_scores(features, weight, classes).relu_()
+
+
+def class_scores(features: torch.Tensor, weight: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """w_c · f(I): what speaks against a class is below 0.
 
     features [B, D, h, w], weight [num_classes, D], classes [B, C] (−1: none) → [B, C, h, w]
     """
     present = (classes >= 0).unsqueeze(-1)
     chosen = weight[classes.clamp_min(0)] * present  # [B, C, D]
     maps = torch.bmm(chosen.to(features.dtype), features.flatten(2))
-    return maps.relu_().unflatten(-1, features.shape[-2:])
+    return maps.unflatten(-1, features.shape[-2:])
 
 
 def cam(images: torch.Tensor, classes: torch.Tensor, classifier: Classifier) -> torch.Tensor:
     """CAM as a response map: bind the classifier with `functools.partial`."""
     features = classifier.features(network_input(images, classifier))
     return class_maps(features, classifier.weight, classes).float()
+
+
+def signed_cam(images: torch.Tensor, classes: torch.Tensor, classifier: Classifier) -> torch.Tensor:
+    """CAM without its ReLU, a scorer as those of camkit.methods.signed are (ICD's Table 2 and Figure 4)."""
+    features = classifier.features(network_input(images, classifier))
+    return class_scores(features, classifier.weight, classes).float()
 
 
 def multi_scale_cam(

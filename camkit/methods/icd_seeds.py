@@ -41,6 +41,13 @@ def seeds_of_scores(
     return seeds
 
 
+def jointly_normalised(cams: np.ndarray) -> np.ndarray:
+    """Signed CAMs [C, H, W]: what is above 0, divided by the largest of all classes together → in [0, 1]."""
+    positive = np.maximum(cams, 0)
+    largest = positive.max(initial=0)
+    return positive / largest if largest > 0 else positive
+
+
 def positive_part(scores: np.ndarray) -> np.ndarray:
     """Signed scores as maps: what is above 0, of a class that exceeds 1 divided by its largest score.
 

@@ -147,7 +147,8 @@ def plan(image: int, classes: Tensor, centres: Sequence[Centre], seen: Size, inf
 
 
 def _boxes(centres: Sequence[Centre], seen: Size, margin: int, inference: Inference) -> list[Box]:
-    margin = margin if inference.margin is None else inference.margin
+    if inference.margin is not None:
+        margin = round(inference.margin * max(seen) if inference.margin < 1 else inference.margin)
     return (wrapped_quarters if inference.published else quarters)(centres, seen, margin)
 
 
@@ -252,8 +253,10 @@ def _fill_colours(group: Sequence[Patch], images: Tensor, inference: Inference, 
         return dataset.view(1, 3, 1, 1).expand(len(group), -1, -1, -1)
     if inference.fill == "zero":
         return images.new_zeros(len(group), 3, 1, 1)
-    parts = [images[p.image, :, p.box[0] : p.box[2], p.box[1] : p.box[3]].mean((1, 2)) for p in group]
-    return torch.stack(parts)[..., None, None]
+    whole = (0, 0, *images.shape[-2:])
+    boxes = [(p.image, whole if inference.fill == "image" else p.box) for p in group]
+    parts = [images[image, :, top:bottom, left:right] for image, (top, left, bottom, right) in boxes]
+    return torch.stack([part.mean((1, 2)) for part in parts])[..., None, None]
 
 
 def unite(patches: Sequence[Patch], shape: torch.Size, seen: Size, images: Tensor) -> Tensor:

@@ -40,14 +40,20 @@ def scores(centres: Tensor, weight: Tensor) -> Tensor:
     return (centres @ weight.T).softmax(dim=1)
 
 
-def select_foreground(scores: Tensor, high: float) -> Tensor:
-    """z_i > μ_f: scores [K] of the class → [K] bool"""
-    return scores > high
+def select_foreground(scores: Tensor, high: float, *, take_best: bool = False) -> Tensor:
+    """z_i > μ_f: scores [K] of the class → [K] bool
+
+    take_best  where none is above, the largest, as the published program does on COCO
+    """
+    kept = scores > high
+    if take_best and len(scores) and not kept.any():
+        kept[scores.argmax()] = True
+    return kept
 
 
 def select_context(scores: Tensor, high: float, low: float) -> Tensor:
-    """z_i < μ_b, and above `low` as in the published program: scores [K] of the class → [K] bool"""
-    return (scores < high) & (scores > low)
+    """z_i < μ_b; `low`: and above it, as the published program has it on VOC: scores [K] of the class → [K] bool"""
+    return (scores < high) & ((scores > low) | (low == 0))
 
 
 @dataclass(frozen=True, eq=False)

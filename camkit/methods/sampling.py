@@ -63,11 +63,13 @@ class Reservoir:
         """So many more rows there are of each group, whether or not they are offered."""
         self.seen.update(counts)
 
-    def offer(self, group: int, priorities: np.ndarray) -> np.ndarray:
-        """[n] bool: which of the rows [n] may be in the sample in the end."""
-        kept = priorities <= self._limits.get(group, UNLIMITED)
-        self._held.setdefault(group, []).append(priorities[kept])
-        return kept
+    def admits(self, group: int, priorities: np.ndarray) -> np.ndarray:
+        """[n] bool: which of the rows [n] may be in the sample in the end, by what was offered up to now."""
+        return priorities <= self._limits.get(group, UNLIMITED)
+
+    def offer(self, group: int, priorities: np.ndarray) -> None:
+        """The rows [n] are there to be sampled."""
+        self._held.setdefault(group, []).append(priorities[self.admits(group, priorities)])
 
     def limit(self, group: int) -> np.uint64:
         """The largest priority that may be in the sample in the end."""

@@ -9,7 +9,7 @@ saliency  [B, H, W] in [0, 1]: how much each pixel draws the eye; NaN where ther
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,20 +17,12 @@ from torch import Tensor
 
 from camkit.methods.resize import resize_maps, resize_photos, scaled_size
 from camkit.methods.response import normalised
+from camkit.settings.segmentation import ALPHA, Fusion, Resizing
 from camkit.types import Size
 
 IGNORED = 255
-ALPHA = 0.08
 SALIENT = 0.5
 """From here on a pixel is taken for an object where a map of saliency has to be a mask."""
-
-Fusion = Literal["mean", "max-logits", "max"]
-"""Of scales and mirror images: the mean of probabilities, or the largest logits or probabilities."""
-
-Resizing = Literal["pillow", "bilinear", "factor", "corners"]
-"""How photos are brought to a scale. pillow: as everywhere in camkit. The others are bilinear, without a filter:
-DeepLab v2's as when its figures were published, the same with the torch of today, which divides coordinates by the
-scale itself rather than by the ratio of sizes, and ResNet38's, corner to corner."""
 
 Loss = Callable[..., Tensor]
 """(logits, and what is known of each position of their grid: labels, saliency) → a number."""
@@ -52,18 +44,41 @@ class Segmenter(Protocol):
     def outputs(self, x: Tensor) -> tuple[Tensor, ...]: ...
 
 
+def label_losses(logits: Tensor, labels: Tensor, *, balanced: bool = False) -> tuple[Tensor, Tensor]:
+    """Sums of the cross entropies of pixels with a label, and how many these are; [2], [2] if they are told apart:
+    background, and everything else; otherwise [1], [1].
+
+    labels  may also be soft: [B, 1 + C, H, W], which sum to 1, or are all 0 where nobody knows
+    """
+    if labels.ndim == logits.ndim:
+        losses, parts = F.cross_entropy(logits, labels, reduction="none"), [labels.sum(1) > 0]
+    else:
+        losses = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+        known = labels != IGNORED
+        parts = [labels == 0, known & (labels != 0)] if balanced else [known]
+    return torch.stack([(losses * part).sum() for part in parts]), torch.stack([part.sum() for part in parts])
+
+
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the pixels that have a label; 0 where none has."""
-    losses = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
-    return losses.sum() / (labels != IGNORED).sum().clamp_min(1)
+    sums, counts = label_losses(logits, labels)
+    return (sums / counts.clamp_min(1)).mean()
 
 
 def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Half the mean over the background, half the mean over everything else; one that is not there gives nothing."""
-    losses = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
-    background, foreground = labels == 0, (labels != 0) & (labels != IGNORED)
-    means = [(losses * part).sum() / part.sum().clamp_min(1) for part in (background, foreground)]
-    return (means[0] + means[1]) / 2
+    sums, counts = label_losses(logits, labels, balanced=True)
+    return (sums / counts.clamp_min(1)).mean()
+
+
+def hard_labels(labels: Tensor) -> Tensor:
+    """Soft ones [B, 1 + C, H, W] → [B, H, W]: the most probable; hard ones as they are."""
+    return labels if labels.ndim == 3 else torch.where(labels.sum(1) > 0, labels.argmax(1), IGNORED)
+
+
+def with_hard_background(labels: Tensor, saliency: Tensor) -> Tensor:
+    """The labels [B, H, W], but background wherever nothing is salient: what equation 4 is better than."""
+    return torch.where(saliency < SALIENT, 0, labels)
 
 
 def on_grid(plane: Tensor, size: Sequence[int]) -> Tensor:

@@ -61,7 +61,7 @@ def load_classifier(
         return _load_users(ckpt, model, tensors, description)
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
     network, ignored = _assemble(ckpt, name, state, output_stride or description.get("output_stride"))
-    network.mean, network.std = _colours(name, state, description)
+    network.mean, network.std = colours_of(name, state, description)
     network.pooling = description.get("pooling", network.pooling)
     if for_inference:
         fold_batch_norms(network)
@@ -114,7 +114,7 @@ def load_start(
         users.mean, users.std = description.get("mean", users.mean), description.get("std", users.std)
         return users, model, keep
     name, state = _trunk_of(ckpt, tensors, arch or description.get("arch"))
-    mean, std = _colours(name, state, description)
+    mean, std = colours_of(name, state, description)
     name = zoo.architecture(name).trained_as or name
     head = state.get("head.weight")
     keep = same and head is not None and len(head) == len(classes)
@@ -125,7 +125,7 @@ def load_start(
     return network, name, keep
 
 
-def _colours(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
+def colours_of(name: str, state: State, description: Mapping[str, Any]) -> tuple[Colour, Colour]:
     """Mean and deviation of the photos it learned from, as it says; else those of ImageNet classifiers of its kind."""
     head = state.get("head.weight")
     imagenet = head is not None and head.ndim and len(head) == IMAGENET_CLASSES
@@ -170,14 +170,14 @@ def _without_branches(tensors: State, description: Mapping[str, Any] | None) -> 
 
 
 def _check_model(path: Path, description: Mapping[str, Any], model: str | None) -> None:
-    """CheckpointError if the network's factory is needed, or must not be given."""
+    """An error if the network's factory is needed, or must not be given."""
     factory = description.get("model")
     if factory is not None and model is None:  # a file must not decide which code runs
         raise CheckpointError(
             f"{path}: holds a network of your own, made by {factory}: give --model {factory}, where it can be imported"
         )
     if description and factory is None and model is not None:
-        raise CheckpointError(f"{path}: holds {description['arch']}, no network of {model}: leave --model out")
+        raise UsageError(f"--model {model} does not go with {path}, which holds {description['arch']}: leave it out")
 
 
 def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]:
@@ -191,6 +191,8 @@ def _trunk_of(path: Path, tensors: State, arch: str | None) -> tuple[str, State]
     if arch is not None:
         holds = f"holds {found.arch}" if found.arch else f"has keys like {examples(tensors)}"
         raise CheckpointError(f"{path}: is not {arch}: it {holds}\nleave --arch out to let camkit find out")
+    if found.kind == "segmentation":
+        raise CheckpointError(f"{path}: is {found.other}, not a classifier")
     if found.arch is not None:
         return found.arch, found.state
     expected = " or ".join(dict.fromkeys(known.signature for known in zoo.ARCHITECTURES.values()))

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from camkit.errors import UsageError
+from camkit.models.state import State
 from camkit.types import Pooling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FRESH_DEVIATION = 0.01  # of a linear layer's weights, as ICD has it
+DROPOUT = 0.5  # behind VGG16's fc6 and fc7, and ICD's own
 
 Colour = tuple[float, float, float]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -71,6 +73,15 @@ class ClassifierNetwork(nn.Module, ABC):
         """Of the module that holds the weight; None: that is made of others."""
         return "head"
 
+    def fresh_modules(self, *, kept: bool) -> tuple[str, ...]:
+        """What starts from nothing; kept: the linear layer has been trained."""
+        return () if kept or self.head_name is None else (self.head_name,)
+
+    @property
+    def upper_names(self) -> tuple[str, ...]:
+        """Of the classifier's own layers, which may learn alone at first."""
+        return () if self.head_name is None else (self.head_name,)
+
     @property
     def weight(self) -> Tensor:
         return self.head.weight
@@ -121,6 +132,10 @@ class ClassifierNetwork(nn.Module, ABC):
         """
         conv4, conv5, _ = list(self.layers.values())[-3:]
         return {"conv4": conv4, "conv5": conv5}
+
+    def fully_connected(self, channels: int) -> tuple[State, State] | None:
+        """Weights of its fc6 and fc7 for convolutions of 3×3 and 1×1 with so many channels; None: it has none such."""
+        return None
 
     def with_layers_for_icd(
         self, *, kept: bool, output_stride: int | None

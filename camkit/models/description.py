@@ -19,6 +19,7 @@ def checked_description(path: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     kind = own.get("kind")
     if kind not in KINDS:
         told = f"; it is for camkit refine walk --affinity {kind}" if str(kind) in get_args(AffinityKind) else ""
+        told = "; it is for camkit segment" if kind == "segmentation" else told
         raise CheckpointError(f"{path}: is a camkit checkpoint of kind {kind!r}, not a classifier{told}")
     check_version(path, own)
     return {

@@ -152,7 +152,7 @@ class EfficientNetLite(ClassifierNetwork):
     channels_last = True
     native_stride = 32
     stem_names = ("stem", "stem_norm")
-    gradient_layers = ("stage5", "stage6")
+    gradient_layers = ("stage5", "stage6")  # found best on photos
     has_levels = True
     conv_norm_pairs = (("stem", "stem_norm"), ("top", "top_norm"))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models.checkpoint import load_classifier, packaged, save_classifier
-from camkit.models.classifier import FRESH_DEVIATION, ClassifierNetwork, LoadedClassifier, Tap
+from camkit.models.classifier import DROPOUT, FRESH_DEVIATION, ClassifierNetwork, LoadedClassifier, Tap
 from camkit.models.levels import (
     Levels,
     chosen,
@@ -25,19 +25,27 @@ from camkit.models.levels import (
 from camkit.models.recognise import recognise
 from camkit.models.state import State, fitted
 from camkit.models.tensors import read_tensors
-from camkit.settings.icd import HIDDEN, LARGEST_HIDDEN, Features, Structure
+from camkit.settings.icd import HIDDEN, LARGEST_HIDDEN, Features, Reads, Structure
 
 SIGN_MOMENTUM = 0.9
 PREFIX = "icd."  # of the keys of what is added to a classifier
+OLD_READS: Reads = "features"  # in checkpoints that do not say
 
 
 @dataclass(frozen=True)
 class IcdPlan:
-    """hidden: channels of fc6 and fc7 of its own."""
+    """What is beside a classifier, and made of what.
+
+    hidden    channels of fc6 and fc7 of its own
+    reads     what these read: the features as they are, or batch-normalised as the authors' program has them
+    top_down  whether there is a branch with adapted scores, which the two before and the structure are about
+    """
 
     features: Features = "conv5"
     structure: Structure = "c"
     hidden: int = HIDDEN
+    reads: Reads = "normalised"
+    top_down: bool = True
 
 
 class Branches(NamedTuple):
@@ -46,7 +54,7 @@ class Branches(NamedTuple):
     logits: Tensor  # [B, C]
     top: Tensor  # [B, D', h', w'] features that the linear layer reads
     normal: Tensor  # [B, D, h, w] float32, batch-normalised features that directions are learned in
-    adapted: Tensor  # [B, C, h, w] float32, scores of the top-down branch
+    adapted: Tensor | None  # [B, C, h, w] float32, scores of the top-down branch, if there is one
 
 
 class FeatureNorm(nn.Module):
@@ -99,11 +107,14 @@ class Heads(nn.Module):
         self.register_buffer("positive", torch.zeros(classes))
         self.register_buffer("negative", torch.zeros(classes))
         self.fc6: nn.Conv2d | None = None
-        if plan.structure in ("b", "c"):
+        self.adapted: nn.Conv2d | None = None
+        if plan.top_down and plan.structure in ("b", "c"):
             self.fc6 = nn.Conv2d(inputs, plan.hidden, 3, padding=1)
             self.fc7 = nn.Conv2d(plan.hidden, plan.hidden, 1)
+            self.dropout = nn.Dropout(DROPOUT)
         read = {"a": inputs, "b": plan.hidden, "c": inputs + 2 * plan.hidden, "d": inputs + shared}
-        self.adapted = nn.Conv2d(read[plan.structure], classes, 1)
+        if plan.top_down:
+            self.adapted = nn.Conv2d(read[plan.structure], classes, 1)
         draw_weights(self)
 
     def note_cams(self, sums: Tensor) -> None:
@@ -114,10 +125,12 @@ class Heads(nn.Module):
             moved = SIGN_MOMENTUM * mean + (1 - SIGN_MOMENTUM) * total / photos.clamp_min(1)
             mean.copy_(torch.where(seen, moved, mean))
 
-    def forward(self, levels: Levels, inside: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, levels: Levels, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Batch-normalised features and adapted scores; inside [B, H, W] as in FeatureNorm, of any grid."""
         features = chosen(levels, self.plan.features)
         normal = self.norm(features, sample_at(inside, features.shape[-2:]))
+        if self.adapted is None:
+            return normal, None
         return normal, self.adapted(self._read(features, normal, levels)).float()
 
     def _read(self, features: Tensor, normal: Tensor, levels: Levels) -> Tensor:
@@ -126,8 +139,8 @@ class Heads(nn.Module):
         if self.plan.structure == "d":
             return joined([normal, levels.fc6] if levels.fc7 is None else [normal, levels.fc6, levels.fc7])
         assert self.fc6 is not None
-        fc6 = F.relu(self.fc6(features))
-        fc7 = F.relu(self.fc7(fc6))
+        fc6 = self.dropout(F.relu(self.fc6(normal if self.plan.reads == "normalised" else features)))
+        fc7 = self.dropout(F.relu(self.fc7(fc6)))
         return fc7 if self.plan.structure == "b" else joined([normal, fc6, fc7])
 
 
@@ -153,8 +166,16 @@ class IcdNetwork(ClassifierNetwork):
         self.heads = heads if hollow else heads.to(classifier.weight.device)
 
     @property
-    def head(self) -> nn.Linear:  # type: ignore[override] # a module has one place in its tree
-        return self.classifier.head
+    def upper_names(self) -> tuple[str, ...]:
+        return (*(f"classifier.{name}" for name in self.classifier.upper_names), "heads")
+
+    @property
+    def weight(self) -> Tensor:
+        return self.classifier.weight
+
+    @property
+    def num_classes(self) -> int:
+        return self.classifier.num_classes
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:
@@ -166,6 +187,9 @@ class IcdNetwork(ClassifierNetwork):
 
     def features(self, x: Tensor) -> Tensor:
         return self.classifier.features(x)
+
+    def pool(self, features: Tensor) -> Tensor:
+        return self.classifier.pool(features)
 
     @property
     def directions(self) -> Tensor:
@@ -188,7 +212,20 @@ class IcdNetwork(ClassifierNetwork):
         return self.branches(x).normal
 
     def adapted(self, x: Tensor) -> Tensor:
-        return self.branches(x).adapted
+        adapted = self.branches(x).adapted
+        if adapted is None:
+            raise UsageError("this ICD network has no top-down branch")
+        return adapted
+
+    def copy_fully_connected(self) -> bool:
+        """The branch's fc6 and fc7 start as the classifier's, where there are such on the same features; if they do."""
+        plan, heads = self.heads.plan, self.heads
+        copies = self.classifier.fully_connected(plan.hidden) if plan.features == "conv5" else None
+        if heads.fc6 is None or copies is None:
+            return False
+        for layer, weights in zip((heads.fc6, heads.fc7), copies, strict=True):
+            layer.load_state_dict(weights)
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,10 +286,11 @@ def save_icd(path: Path, network: IcdNetwork, *, arch: str, **described: Any) ->
 def _checked_plan(path: Path, settings: Any) -> IcdPlan:
     told = settings if isinstance(settings, dict) else {}
     features, structure, hidden = told.get("features"), told.get("structure"), told.get("hidden")
-    named = features in get_args(Features) and structure in get_args(Structure)
-    if not named or type(hidden) is not int or not 0 < hidden <= LARGEST_HIDDEN:
+    reads, top_down = told.get("reads", OLD_READS), told.get("top_down", True)
+    named = features in get_args(Features) and structure in get_args(Structure) and reads in get_args(Reads)
+    if not named or type(top_down) is not bool or type(hidden) is not int or not 0 < hidden <= LARGEST_HIDDEN:
         raise CheckpointError(f"{path}: does not say soundly what its ICD branch is made of: {settings!r:.80}")
-    return IcdPlan(features, structure, hidden)  # type: ignore[arg-type] # checked above
+    return IcdPlan(features, structure, hidden, reads, top_down)  # type: ignore[arg-type] # checked above
 
 
 def fresh_hidden(classifier: ClassifierNetwork) -> int:
@@ -269,7 +307,7 @@ def ready_for_icd(
     """
     remade = classifier.with_layers_for_icd(kept=kept, output_stride=output_stride)
     if remade is None:
-        return classifier, () if kept else ("head",)
+        return classifier, classifier.fresh_modules(kept=kept)
     network, fresh = remade
     for name in fresh:
         draw_weights(network.get_submodule(name))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from camkit.models import zoo
+from camkit.models.segmentation.table import find_segmenter
 from camkit.models.state import State
 from camkit.types import AffinityKind
 
-CheckpointKind = Literal["classifier", "icd", "affinitynet", "irn"]
-"""What camkit writes and reads. ICD's is a classifier too; those of pairs are not."""
+CheckpointKind = Literal["classifier", "icd", "affinitynet", "irn", "segmentation"]
+"""What camkit writes and reads. ICD's is a classifier too; the others are not."""
+SEGMENTATION = "a segmentation network, for camkit segment"
 
 SIGNATURES: Mapping[AffinityKind, str] = {"affinitynet": "f8_5.weight", "irn": "fc_edge1.0.weight"}
 """A published key that no network of another kind has. SEAM's has f8_3, f8_4 and f9 like AffinityNet, but no f8_5."""
@@ -48,6 +50,8 @@ class Contents:
         for kind, signature in SIGNATURES.items():
             if any(f".{key}".endswith(f".{signature}") for key in self.state):
                 return TITLES[kind]
+        if self.kind == "segmentation":
+            return SEGMENTATION
         return "a segmentation network" if any(re.search(OF_SEGMENTATION, key) for key in self.state) else None
 
 
@@ -55,6 +59,8 @@ def recognise(tensors: State, own: Mapping[str, Any] | None = None) -> Contents:
     """own: camkit's description. What it says may be wrong: whoever reads the checkpoint checks it."""
     found = zoo.find_trunk(tensors)
     arch, state = found or (None, tensors)
+    if own is None and find_segmenter(tensors) is not None:
+        return Contents("segmentation", arch, state)
     if own is None:
         return Contents(_kind_of(state) if arch else None, arch, state)
     kind = next((kind for kind in get_args(CheckpointKind) if kind == own.get("kind")), None)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.errors import UsageError
-from camkit.models.classifier import ClassifierNetwork, Shapes, Stride, Tap, dilate
+from camkit.models.classifier import DROPOUT, ClassifierNetwork, Shapes, Stride, Tap, dilate
 from camkit.models.state import State, rename
 
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # outputs in units of the first convolution
@@ -86,6 +86,7 @@ class VGG16(ClassifierNetwork):
             reach = dilation if plan.kernel == 7 else 1
             self.fc6 = nn.Conv2d(inputs, plan.hidden[0], plan.kernel, 1, reach * (plan.kernel // 2), reach)
             self.fc7 = nn.Conv2d(plan.hidden[0], plan.hidden[1], 1)
+            self.dropout = nn.Dropout(DROPOUT)
             inputs = plan.hidden[1]
         self.relu = nn.ReLU()
         self.head = nn.Linear(inputs, plan.num_classes, bias=plan.bias)
@@ -99,6 +100,10 @@ class VGG16(ClassifierNetwork):
         self.trunk.append(nn.ReLU())
 
     @property
+    def upper_names(self) -> tuple[str, ...]:
+        return ("head",) if self.fc6 is None else ("fc6", "fc7", "head")
+
+    @property
     def layers(self) -> Mapping[str, nn.Module]:
         return {name: self.trunk[position] for name, position in self.positions.items()}
 
@@ -106,7 +111,7 @@ class VGG16(ClassifierNetwork):
         x = self.trunk(x)
         if self.fc6 is None:
             return x
-        return self.relu(self.fc7(self.relu(self.fc6(x))))
+        return self.dropout(self.relu(self.fc7(self.dropout(self.relu(self.fc6(x))))))
 
     @property
     def taps(self) -> Mapping[Tap, nn.Module]:
@@ -119,12 +124,32 @@ class VGG16(ClassifierNetwork):
     def with_layers_for_icd(
         self, *, kept: bool, output_stride: int | None
     ) -> tuple[ClassifierNetwork, tuple[str, ...]] | None:
-        """ICD's fc6 and fc7 are those of class maps; a trained linear layer keeps its own."""
+        """ICD's fc6 and fc7 are those of class maps, thinned out if need be; a trained linear layer keeps its own."""
         if self.fc6 is not None and (kept or self.fc6.kernel_size[0] == 3):
             return None
         remade = for_maps(self.num_classes, self.width, output_stride, batch_norm=bool(self.conv_norm_pairs))
         remade.trunk.load_state_dict(self.trunk.state_dict())
-        return remade, ("fc6", "fc7", "head")
+        assert remade.fc6 is not None
+        thinned = self.fully_connected(remade.fc6.out_channels)
+        if thinned is None:
+            return remade, ("fc6", "fc7", "head")
+        for layer, weights in zip((remade.fc6, remade.fc7), thinned, strict=True):
+            layer.load_state_dict(weights)
+        return remade, ("head",)
+
+    def fully_connected(self, channels: int) -> tuple[State, State] | None:
+        """As DeepLab's authors thin out theirs: of 4,096 channels every fourth, of 7 rows and columns 0, 3 and 6."""
+        if self.fc6 is None or self.fc6.kernel_size[0] not in (3, 7):
+            return None
+        every = [layer.out_channels // channels for layer in (self.fc6, self.fc7)]
+        if [channels * n for n in every] != [self.fc6.out_channels, self.fc7.out_channels]:
+            return None
+        weights = self.state_dict()
+        (lower, upper), step = every, self.fc6.kernel_size[0] // 2
+        return (
+            {"weight": weights["fc6.weight"][::lower, :, ::step, ::step], "bias": weights["fc6.bias"][::lower]},
+            {"weight": weights["fc7.weight"][::upper, ::lower], "bias": weights["fc7.bias"][::upper]},
+        )
 
 
 def for_maps(num_classes: int, width: int, output_stride: int | None, *, batch_norm: bool = False) -> VGG16:

@@ -21,7 +21,7 @@ from camkit.data.reading import HDF5_SIGNATURE, is_file
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
-from camkit.store.writer import shard_ids
+from camkit.store.schema import shard_ids
 
 log = logging.getLogger("camkit")
 
@@ -158,7 +158,7 @@ def resolve_labels(inputs: Inputs, images: ImageSet, classes: tuple[str, ...]) -
 
 def _labels_from_scores(path: Path, classes: tuple[str, ...], threshold: float) -> Labels:
     with open_store(path) as store:
-        if store.header.kind != "scores":
+        if not store.header.holds.per_photo:
             raise LabelError(f"{path} is a {store.header.kind} store; --labels takes a scores store (camkit classify)")
         if store.header.classes != classes:
             raise LabelError(f"{path} scores other classes than the classifier has; run camkit classify with it")

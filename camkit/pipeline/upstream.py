@@ -121,12 +121,17 @@ def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet
 
 
 def photos_of(store: Reader | PrototypeStore, images: Path | str | None, name: str) -> ImageSet:
+    return photos_at(store.header.image_root, images, name)
+
+
+def photos_at(image_root: str, images: Path | str | None, name: str, list: str | None = None) -> ImageSet:
+    """The photos in `images`, or where those of the input of this name were; of a list only those."""
     if images is not None:
-        return find_images(Path(images))
-    if not store.header.image_root:
+        return find_images(Path(images), list)
+    if not image_root:
         raise InputError(f"{name} does not say where its photos are; give --images FOLDER")
-    root = Path(store.header.image_root)
+    root = Path(image_root)
     if not is_folder(root):
         raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
     voc = find_voc(root.parent)
-    return find_images(voc.root if voc and voc.images == root else root)
+    return find_images(voc.root if voc and voc.images == root else root, list)

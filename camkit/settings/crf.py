@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from camkit.defaults import MASK_THRESHOLD
-from camkit.errors import UsageError
 from camkit.settings.option import NO_CHANGES, changed, check, option, preset_of
 
 Preset = Literal["psa", "irn", "dcsm", "icd"]
@@ -98,17 +97,6 @@ PRESETS: Mapping[Preset, CrfSettings] = {
     "icd": CrfSettings(unary="hard", confidence=0.5, share="all"),
 }
 
-EFFECTIVE: Mapping[tuple[Unary, str], Sequence[str]] = {
-    ("soft", "maps"): ("alpha",),
-    ("soft", "probs"): (),
-    ("hard", "maps"): ("confidence", "background", "share"),
-    ("hard", "probs"): ("confidence", "share"),
-    ("hard", "masks"): ("confidence", "share"),
-    ("soft", "signed"): ("alpha",),
-    ("hard", "signed"): ("confidence", "share"),
-}
-"""What of the settings counts, by unary and kind of input."""
-
 
 def settings_of(preset: Preset = "psa", changes: Mapping[str, Any] = NO_CHANGES) -> CrfSettings:
     """A preset with some of it changed, by the names of the fields of CrfSettings and CrfParameters.
@@ -120,16 +108,3 @@ def settings_of(preset: Preset = "psa", changes: Mapping[str, Any] = NO_CHANGES)
     scale = changed(Scale(), changes, CrfSettings, CrfParameters)
     settings = changed(known, changes, CrfParameters, Scale)
     return replace(settings, parameters=parameters.scaled(scale.scale_factor))
-
-
-def effective_settings(settings: CrfSettings, kind: str, changes: Mapping[str, Any], name: str) -> Sequence[str]:
-    """The settings that count for an input of this kind and name; UsageError where a change has no effect."""
-    if kind not in ("maps", "signed", "probs", "masks"):
-        raise UsageError(f"{name} is a {kind} store; camkit crf takes maps, signed scores, probs or masks")
-    if (settings.unary, kind) not in EFFECTIVE:
-        raise UsageError(f"{name} holds masks, whose energies are hard: give --unary hard, or --preset irn or icd")
-    effective = EFFECTIVE[settings.unary, kind]
-    for one in ("alpha", "confidence", "background", "share"):
-        if one in changes and one not in effective:
-            raise UsageError(f"--{one} has no effect on the {settings.unary} energies of {kind}; leave it out")
-    return effective

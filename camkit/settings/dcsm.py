@@ -47,6 +47,8 @@ class DcsmSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.layers == ():
+            raise UsageError("--layers: give at least one")
 
     @property
     def guided(self) -> bool:

@@ -12,12 +12,16 @@ Features = Literal["conv4", "conv5", "fc6", "concat"]
 Structure = Literal["a", "b", "c", "d"]
 Form = Literal["square", "absolute", "sigmoid"]
 Vote = Literal["mean", "sign"]
+Reads = Literal["normalised", "features"]
 Branch = Literal["top-down", "bottom-up", "cam"]
 
 HIDDEN, LARGEST_HIDDEN = 1024, 1 << 14
 
 PUBLISHED = {"bottom_up_weight": 10, "superpixel_vote": "sign", "ignore_band": 0.2}
 """Where the authors' program differs from the paper."""
+
+OF_BRANCH = ("structure", "hidden", "superpixel_vote", "ignore_band")
+"""What is about the top-down branch alone."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,17 @@ class IcdRecipe:
         0.0, "Scores below this share of the photo's largest teach nothing. The authors' program: {published}.",
         low=0, high=1, outside="high", facts={"published": PUBLISHED["ignore_band"]},
     )  # fmt: skip
+    top_down: bool = option(
+        True, "A branch that learns the final scores. Without it there are those along the directions alone (Table 5).",
+        flags=["--top-down/--no-top-down"],
+    )  # fmt: skip
     top_down_warmup: float = option(2.0, "The top-down loss gets its weight so slowly.", low=0, metavar="EPOCHS")
 
     def __post_init__(self) -> None:
         check(self)
+        default = type(self).__dataclass_fields__
+        of_branch = [name for name in OF_BRANCH if getattr(self, name) != default[name].default]
+        if of_branch and not self.top_down:
+            raise UsageError(f"--{of_branch[0].replace('_', '-')} has no effect with --no-top-down: leave it out")
         if self.hidden is not None and self.structure in ("a", "d"):
             raise UsageError(f"--hidden {self.hidden} has no effect on --structure {self.structure}: leave it out")

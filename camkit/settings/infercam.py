@@ -10,11 +10,12 @@ from camkit.errors import UsageError
 from camkit.settings.option import NO_CHANGES, changed, check, option, preset_of, words
 from camkit.settings.views import Pyramid
 
-Preset = Literal["paper", "published"]
-Fill = Literal["mean", "zero", "dataset"]
+Preset = Literal["camkit", "paper", "published"]
+Fill = Literal["mean", "image", "zero", "dataset"]
 ManyClasses = Literal["per-class", "whole"]
 Response = Literal["cam", "lpcam", "dcsm", "icd"]
 
+MARGIN = 0.16
 MARGIN_OF_ONE = 10
 MARGIN_OF_SEVERAL = 20
 
@@ -23,6 +24,7 @@ MARGIN_OF_SEVERAL = 20
 class Inference:
     """What is done to an image.
 
+    margin     None: MARGIN_OF_ONE or MARGIN_OF_SEVERAL pixels, by the number of classes
     published  where the authors' program differs in how it splits and hides, do as it does
     """
 
@@ -30,10 +32,13 @@ class Inference:
     rounds: int = option(5, "At most so many: {default}.", low=1, metavar="N")
     threshold: float = option(0.7, "Hide where a class's map is above: {default}.", low=0.0, high=1.0)
     stop: float = option(0.01, "Stop when less than this share of a patch is new: {presets}.", low=0.0, high=1.0)
-    fill: Fill = option("mean", "What is hidden gets the patch's mean colour, black, or the data set's mean colour.")
-    margin: int | None = option(
-        None, "Of the patches around the centres: {one} for one class, {several} for two.", low=0, metavar="PX",
-        facts={"one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
+    fill: Fill = option(
+        "mean", "What is hidden gets the mean colour of the patch, of the whole image or of the data set, or black."
+    )
+    margin: float | None = option(
+        MARGIN, "Around the centres, in pixels, or below 1 as a share of the image's longer side: {share} (paper, "
+        "published {one} px for one class, {several} for two).", low=0, metavar="PX|SHARE",
+        facts={"share": MARGIN, "one": MARGIN_OF_ONE, "several": MARGIN_OF_SEVERAL},
     )  # fmt: skip
     many_classes: ManyClasses = option(
         "per-class", "Three and more: four patches for each class (paper), or the whole image (published)."
@@ -78,8 +83,9 @@ class InferCamSettings(Inference, Views):
 
 
 PRESETS: Mapping[Preset, InferCamSettings] = {
-    "paper": InferCamSettings(),
-    "published": InferCamSettings(stop=0.02, many_classes="whole", published=True),
+    "camkit": InferCamSettings(),
+    "paper": InferCamSettings(margin=None),
+    "published": InferCamSettings(margin=None, stop=0.02, many_classes="whole", published=True),
 }
 
 FAST: Mapping[str, Any] = {
@@ -93,6 +99,6 @@ FAST_WORDS = (
 )
 
 
-def settings_of(preset: Preset = "paper", changes: Mapping[str, Any] = NO_CHANGES) -> InferCamSettings:
+def settings_of(preset: Preset = "camkit", changes: Mapping[str, Any] = NO_CHANGES) -> InferCamSettings:
     """A preset with some of its numbers changed, by the names of the fields of InferCamSettings."""
     return changed(preset_of(PRESETS, preset), changes)

@@ -58,8 +58,12 @@ class Option:
     def wanted(self) -> str:
         """'a number above 0', '0 or more', 'at least 1', 'a number from 0 to 1'."""
         if self.low > -inf and self.high < inf:
-            between, joint = ("between", "and") if self.outside == "both" else ("from", "to")
-            return f"{self.what} {between} {self.low:g} {joint} {self.high:g}"
+            low, high = f"{self.low:g}", f"{self.high:g}".replace("e+0", "e")
+            if self.outside == "high":
+                return f"{self.what}, {low} or more and below {high}"
+            return f"{self.what} " + (
+                f"between {low} and {high}" if self.outside == "both" else f"from {low} to {high}"
+            )
         if self.high < inf:
             return f"{self.what} up to {self.high:g}"
         if self.outside == "low":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from camkit.errors import UsageError
@@ -69,15 +69,3 @@ def settings_of(affinity: Affinity, preset: Preset = "paper", changes: Mapping[s
         if name in WITHOUT_EFFECT[affinity]:
             raise UsageError(f"--{name} has no effect with --affinity {affinity}; leave it out")
     return changed(known, {**changes, "published": preset == "published"})
-
-
-def settings_for(
-    settings: WalkSettings, kind: str, affinity: Affinity, changes: Mapping[str, Any], name: str
-) -> WalkSettings:
-    """What counts for an input of this kind and name; UsageError where it cannot walk, or a change has no effect."""
-    takes = ("maps", "signed") if affinity == "irn" else ("maps", "signed", "probs")
-    if kind not in takes:
-        raise UsageError(f"{name} is a {kind} store; --affinity {affinity} takes {', '.join(takes)}")
-    if kind == "probs" and "alpha" in changes:
-        raise UsageError("--alpha has no effect on probs, which say what is background; leave it out")
-    return replace(settings, alpha=None) if kind == "probs" else settings

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("camkit")
 
 TITLES: Mapping[AffinityKind, str] = {"affinitynet": "AffinityNet", "irn": "IRN's boundaries"}
-TAKES = ("maps", "signed", "masks")
 
 
 def train_affinities(
@@ -77,21 +76,21 @@ def train_affinities(
 
 
 def _check_source(store: Reader, paths: Sequence[Path], name: str, kept: Path, confidence: Confidence | None) -> None:
-    kind = store.header.kind
-    if kind not in TAKES:
-        raise UsageError(f"{name} is a {kind} store; take maps (camkit cam), signed scores, or masks as labels")
+    kind = store.header.holds
+    if not (kind.class_maps or kind.is_mask):
+        raise UsageError(f"{name} is a {kind.name} store; take maps (camkit cam), signed scores, or masks as labels")
     if store.header.shard:
         log.warning("%s is %s: the others' images are not learned from", name, shard_words(store.header.shard))
-    if kind == "masks" and confidence is not None:
+    if kind.is_mask and confidence is not None:
         *others, last = (f"--{level.replace('_', '-')}" for level in levels_of(confidence))
         raise UsageError(f"{', '.join(others)} and {last} have no effect: {name} holds the labels")
-    if kind != "masks":
+    if not kind.is_mask:
         check_inputs_stay(kept, paths, "the labels would be kept there; choose another --out")
 
 
 def _ids_with_classes(store: Reader, name: str) -> list[str]:
     """Of an image without classes nothing is known: it may show what no class stands for."""
-    ids = [id for id in store.ids if store.header.kind == "masks" or len(store.inspect(id)[1])]
+    ids = [id for id in store.ids if store.header.holds.is_mask or len(store.inspect(id)[1])]
     if not ids:
         raise InputError(f"none of the {len(store.ids)} images of {name} has a class: there is nothing to learn from")
     if len(ids) < len(store.ids):
@@ -120,8 +119,9 @@ class _Training:
     def job(self, ranks: Ranks, stack: ExitStack) -> Job:
         from camkit.training import affinity
         from camkit.training.classify import Item, mean_colour
-        from camkit.training.loop import Job, check_resting
+        from camkit.training.loop import Job
         from camkit.training.planes import WithPlanes
+        from camkit.training.resting import check_resting
 
         network, arch, fresh = self.network()
         check_resting(network, named_to_rest(self.recipe))  # before labels take their time

@@ -74,10 +74,9 @@ def classify_train(
 
     def job_of(ranks: Ranks) -> Job:
         network, arch, kept = starting_network(start, classes, recipe, device)
-        fresh = [] if kept or network.head_name is None else [network.head_name]
         return make_job(
             network, arch, items, classes, judged, recipe, device, ranks, runtime,
-            provenance=run, input_size=input_size or seen_size(recipe), fresh=fresh,
+            provenance=run, input_size=input_size or seen_size(recipe), fresh=network.fresh_modules(kept=kept),
         )  # fmt: skip
 
     return carry_out(
@@ -112,12 +111,13 @@ def make_job(
         items=items,
         load=partial(classify.load_sample, augmentation=recipe.augmentation, num_classes=len(classes), fill=fill),
         collate=partial(classify.collate, device=device, fill=fill, channels_last=network.trains_channels_last),
-        losses=classify.losses,
-        validate=validation_of(judged, input_size, device, ranks, runtime),
+        losses=partial(classify.losses, over=recipe.loss_over),
+        validate=validation_of(judged, input_size, recipe, device, ranks, runtime),
         best_by=BEST_BY if judged is not None else None,
         save=partial(save_epoch, arch=arch, classes=classes, input_size=input_size, provenance=provenance),
         draw=partial(draw_learning_curve, title=f"{arch}, {len(classes)} classes, {len(items)} training photos"),
         resting=resting_stem(recipe, network),
+        upper=network.upper_names,
     )
 
 

@@ -49,7 +49,7 @@ class Labels:
 
     @property
     def given(self) -> bool:
-        return self.source.header.kind == "masks"
+        return self.source.header.holds.is_mask
 
     @contextmanager
     def opened(self, wait_for_all: Callable[[], None]) -> Iterator[Reader]:

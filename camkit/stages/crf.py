@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,14 +30,14 @@ from camkit.pipeline.upstream import (
     refine_store,
     stored_records,
 )
-from camkit.settings.crf import CrfSettings, Engine, Preset, effective_settings, settings_of
+from camkit.settings.crf import CrfSettings, Engine, Preset, settings_of
 from camkit.settings.option import NO_CHANGES
 from camkit.stages.maps import Grid, grid_of
 from camkit.stages.mask_rules import seeds_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
-from camkit.types import Activation, Record, Resolution
+from camkit.store.schema import Header, Kind, in_words, kinds_that
+from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
@@ -70,9 +70,9 @@ def crf(
     with open_input(paths) as store:
         name = name_of_input(paths)
         settings = settings_of(preset, changes)
-        effective = effective_settings(settings, store.header.kind, changes, name)
+        effective = effective_settings(settings, store.header.holds, changes, name)
         photos = find_photos(store, images, name)
-        if store.header.kind == "signed" and settings.unary == "hard":
+        if store.header.holds.is_signed and settings.unary == "hard":
             log.info(
                 "a pixel that several classes claim goes to the largest score; "
                 "by the product of map and score: camkit mask --cams, then camkit crf"
@@ -85,14 +85,36 @@ def crf(
             **({"masks": True} if masks else {"size": str(size or "full"), "dtype": output.dtype or "float16"}),
         }
         header = _header(store, photos, parameters, masks)
-        step = partial(
-            refined, photos=photos, header=store.header, settings=settings, engine=chosen, masks=masks,
-            grid=grid_of(size or "full"),
+        finish = (
+            partial(as_mask, num_classes=len(store.header.classes)) if masks
+            else partial(as_probs, grid=grid_of(size or "full"))
         )  # fmt: skip
+        step = partial(
+            crf_of_batch, photos=photos, header=store.header, settings=settings, engine=chosen, finish=finish
+        )
         records = partial(stored_records, store=store)
         return refine_store(
             store, header, output, runtime, records, step, description="crf", shard=shard, threads=runtime.workers
         )
+
+
+def effective_settings(settings: CrfSettings, kind: Kind, changes: Mapping[str, Any], name: str) -> Sequence[str]:
+    """The settings that count for an input of this kind and name; UsageError where a change has no effect."""
+    if kind.mask is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"{name} is a {kind.name} store; camkit crf takes {takes}")
+    if settings.unary == "soft" and not kind.per_class:
+        raise UsageError(
+            f"{name} holds {kind.name}, whose energies are hard: give --unary hard, or --preset irn or icd"
+        )
+    if settings.unary == "soft":
+        effective = () if kind.background else ("alpha",)
+    else:
+        effective = ("confidence", *(("background",) if kind.thresholded else ()), "share")
+    for option in ("alpha", "confidence", "background", "share"):
+        if option in changes and option not in effective:
+            raise UsageError(f"--{option} has no effect on the {settings.unary} energies of {kind.name}; leave it out")
+    return effective
 
 
 def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], masks: bool) -> Header:
@@ -105,21 +127,21 @@ def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], mask
     )
 
 
-def refined(
+def crf_of_batch(
     batch: Sequence[Record], *, photos: ImageSet, header: Header, settings: CrfSettings, engine: Engine,
-    masks: bool, grid: Grid,
+    finish: Callable[[Activation, np.ndarray, np.ndarray], Activation],
 ) -> list[Activation]:  # fmt: skip
-    """The CRF of each image. It lets go of the interpreter lock: several run at once."""
-    made = []
-    for record in batch:
-        assert record.upstream is not None
-        probs, classes = probs_of(record.upstream, photos, header, settings, engine)
-        if masks:
-            values, classes = mask_of_probs(probs, classes, len(header.classes)), classes[:0]
-        else:
-            values = upsample(probs, grid.of(record.size))
-        made.append(Activation(record.id, values, classes, record.size))
-    return made
+    """The CRF lets go of the interpreter lock: several photos are refined at once."""
+    found = [record.upstream for record in batch if record.upstream is not None]
+    return [finish(one, *probs_of(one, photos, header, settings, engine)) for one in found]
+
+
+def as_probs(found: Activation, probs: np.ndarray, classes: np.ndarray, *, grid: Grid) -> Activation:
+    return replace(found, values=upsample(probs, grid.of(found.size)), classes=classes, notes={})
+
+
+def as_mask(found: Activation, probs: np.ndarray, classes: np.ndarray, *, num_classes: int) -> Activation:
+    return replace(found, values=mask_of_probs(probs, classes, num_classes), classes=no_classes(), notes={})
 
 
 def probs_of(
@@ -127,7 +149,7 @@ def probs_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [1 + C_i, H, W] by the CRF, and the classes [C_i]; without classes all is background."""
     classes = activation.classes
-    if header.kind == "masks":
+    if header.holds.is_mask:
         classes = classes_of_mask(activation.values, len(header.classes))
     if len(classes) == 0:
         return np.ones((1, *activation.size), np.float32), classes
@@ -139,30 +161,31 @@ def probs_of(
 def unary_of(activation: Activation, header: Header, settings: CrfSettings, classes: np.ndarray) -> np.ndarray:
     """Energies [1 + C_i, H, W] of what a maps, signed, probs or masks store holds of an image."""
     if settings.unary == "soft":
-        return unary_of_probs(probable(activation, header.kind, settings.alpha))
+        return unary_of_probs(probable(activation, header.holds, settings.alpha))
     known = len(header.classes) + 1 if settings.share == "all" else None
     labels = labels_of(activation, header, settings.background, classes)
     return unary_of_labels(labels, len(classes) + 1, settings.confidence, known)
 
 
-def probable(activation: Activation, kind: str, alpha: float) -> np.ndarray:
+def probable(activation: Activation, kind: Kind, alpha: float) -> np.ndarray:
     """[1 + C_i, H, W]: how probable background and the classes are, from maps, signed scores or probabilities."""
     values = upsample(activation.values, activation.size)
-    if kind == "probs":
+    if kind.background:
         return values
-    return with_background(positive_part(values) if kind == "signed" else values, alpha)
+    return with_background(positive_part(values) if kind.is_signed else values, alpha)
 
 
 def labels_of(activation: Activation, header: Header, background: float, classes: np.ndarray) -> np.ndarray:
     """[H, W]: 0 background, the place in `classes` + 1, −1 undecided."""
-    if header.kind in ("masks", "signed"):
-        mask = seeds_of(activation, len(header.classes)) if header.kind == "signed" else activation.values
+    kind = header.holds
+    if kind.is_mask or kind.is_signed:
+        mask = activation.values if kind.is_mask else seeds_of(activation, len(header.classes))
         labels = np.searchsorted(classes, mask.astype(np.int64) - 1) + 1
         labels[mask == 0] = 0
         labels[mask > len(header.classes)] = -1
         return labels
     values = upsample(activation.values, activation.size)
-    if header.kind == "probs":
+    if kind.background:
         return values.argmax(axis=0)
     return mask_of_maps(values, np.arange(len(values)), background, len(values))
 

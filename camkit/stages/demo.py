@@ -140,7 +140,7 @@ def demo(
     best = max(rows, key=lambda row: row.report.miou or 0.0)
     masks = folder / "masks"
     with open_store(best.store) as chosen:
-        threshold = best.report.threshold if chosen.header.kind == "maps" else None
+        threshold = best.report.threshold if chosen.header.holds.thresholded else None
     mask([best.store], Output(None, overwrite), runtime, threshold=threshold, png=masks)
     page, sheet = draw(folder, world, rows)
     return Demo(tuple(rows), world, page, sheet, masks)

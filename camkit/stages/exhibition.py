@@ -28,6 +28,7 @@ from camkit.pipeline.progress import show_progress
 from camkit.pipeline.upstream import photos_of
 from camkit.stages.pictures import Look, Request, judge
 from camkit.store.reader import Reader, open_store
+from camkit.store.schema import in_words, kind_of, kinds_that
 from camkit.types import Sort
 
 log = logging.getLogger("camkit")
@@ -115,8 +116,10 @@ def thresholds_of(columns: Sequence[Column], kinds: Sequence[str], view: View) -
     """Of maps: the one asked for, else that of the column's report, else that of `camkit mask` if they are judged."""
 
     def choose(column: Column, kind: str) -> float | None:
-        if kind != "maps" or view.threshold is not None:
-            return view.threshold if kind == "maps" else None
+        if not kind_of(kind).thresholded:
+            return None
+        if view.threshold is not None:
+            return view.threshold
         if column.report is not None:
             return column.report.threshold
         return MASK_THRESHOLD if view.truth is not None else None
@@ -192,10 +195,10 @@ def _requests(show: Exhibition, ids: Sequence[str]) -> Iterator[Request | Failur
 
 def _check_stores(columns: Sequence[Column], readers: Sequence[Reader]) -> None:
     for column, reader in zip(columns, readers, strict=True):
-        if reader.header.kind not in ("maps", "signed", "probs", "masks"):
+        if reader.header.holds.mask is None:
             raise UsageError(
                 f"{column.name} is a {reader.header.kind} store, which says nothing about pixels; "
-                "camkit show takes maps, signed scores, probs or masks"
+                f"camkit show takes {in_words(kinds_that(lambda kind: kind.mask))}"
             )
         if reader.header.classes != readers[0].header.classes:
             raise UsageError(f"{columns[0].name} and {column.name} are about different classes; show them one by one")
@@ -271,7 +274,7 @@ def _with_classes(show: Exhibition, ids: set[str]) -> set[str]:
 
 def _classes(reader: Reader, id: str, num_classes: int) -> Any:
     """Ascending indices; masks are read for them."""
-    if reader.header.kind == "masks":
+    if reader.header.holds.is_mask:
         return classes_of_mask(reader.read(id).values, num_classes)
     return reader.inspect(id)[1]
 

@@ -21,35 +21,34 @@ from camkit.data.images import find_images
 from camkit.data.reading import examples, is_folder
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
+from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay, write_activations
 from camkit.pipeline.run import Step
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
-from camkit.stages.export_folder import ExportFolder
 from camkit.stages.mask_rules import step_for
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
+from camkit.store.schema import Header, Kind, kinds_that
 from camkit.types import Activation, Record
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
-TAKES: Mapping[str, tuple[str, ...]] = {
-    "psa": ("maps", "probs"),
-    "irn": ("maps",),
-    "npz": ("maps", "probs"),
-    "png": ("maps", "probs", "masks"),
-    "coco": ("maps", "probs", "masks"),
-    "deeplab": ("maps", "probs", "masks"),
-    "huggingface": ("maps", "probs", "masks"),
+MAKER = Maker("camkit export", "camkit export", "an export")
+MASKS = ("png", "coco", "deeplab", "huggingface")
+TAKES: Mapping[str, Callable[[Kind], bool]] = {
+    "psa": lambda kind: kind.per_class and kind.unit,
+    "irn": lambda kind: kind.class_maps and kind.unit,
+    "npz": lambda kind: kind.per_class and kind.unit,
+    **dict.fromkeys(MASKS, lambda kind: kind.masks_in_passing),
 }
-ONE_FILE: Mapping[str, tuple[str, Callable[..., None]]] = {
-    "psa": (".npy", write_psa),
-    "irn": (".npy", write_irn),
-    "npz": (".npz", write_npz),
-    "png": (".png", write_png),
+ONE_FILE: Mapping[str, tuple[str, Callable[[Kind], Callable[..., None]]]] = {
+    "psa": (".npy", lambda kind: partial(write_psa, background=kind.background > 0)),
+    "irn": (".npy", lambda kind: write_irn),
+    "npz": (".npz", lambda kind: partial(write_npz, kind=kind.name)),
+    "png": (".png", lambda kind: write_png),
 }
-BY_KIND = ("psa", "npz")
+"""Suffix, and what writes a store of a kind."""
 
 
 def export_store(
@@ -73,7 +72,7 @@ def export_store(
     list, images = (None if path is None else Path(path) for path in (list, images))
     with open_input(paths) as store:
         _check(store, name_of_input(paths), format, threshold, list)
-        masks = "masks" in TAKES[format]
+        masks = format in MASKS
         step = step_for(store, MASK_THRESHOLD if threshold is None else threshold) if masks else _step(format)
         header = Header(
             kind="masks" if masks else store.header.kind,
@@ -86,26 +85,27 @@ def export_store(
         target = _target(format, store, folder, list, images)
         if store.failures:
             log.warning("%d images had failed before and are left out (camkit info --failures)", len(store.failures))
-        with ExportFolder(folder, target, header, store.ids, overwrite=overwrite) as sink:
+        with FolderSink(folder, target, header, store.ids, MAKER, overwrite=overwrite) as sink:
             records = partial(stored_records, store=store)
             return write_activations(sink, store.ids, records, step, description="export", runtime=runtime)
 
 
 def _check(store: Reader, name: str, format: str, threshold: float | None, list: Path | None) -> None:
-    kind = store.header.kind
+    kind = store.header.holds
     if format not in TAKES:
         raise UsageError(f"{format} is not a format; the formats are {', '.join(TAKES)}")
-    if kind not in TAKES[format]:
-        raise UsageError(f"{name} holds {kind}; the format {format} takes {', '.join(TAKES[format])}")
-    if threshold is not None and (kind != "maps" or "masks" not in TAKES[format]):
-        raise UsageError(f"--threshold turns maps into masks, but {name} holds {kind} and the format is {format}")
+    if not TAKES[format](kind):
+        takes = ", ".join(kinds_that(TAKES[format]))
+        raise UsageError(f"{name} holds {kind.name}; the format {format} takes {takes}")
+    if threshold is not None and not (kind.thresholded and format in MASKS):
+        raise UsageError(f"--threshold turns maps into masks, but {name} holds {kind.name} and the format is {format}")
     if list is not None and format != "deeplab":
         raise UsageError(f"--list names the list to write, which belongs to the format deeplab, not {format}")
 
 
 def _parameters(format: str, store: Reader, threshold: float | None, list: Path | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {"format": format}
-    if store.header.kind == "maps" and "masks" in TAKES[format]:
+    if store.header.holds.thresholded and format in MASKS:
         parameters["threshold"] = MASK_THRESHOLD if threshold is None else threshold
     if list is not None:
         parameters["list"] = str(list.resolve())
@@ -116,7 +116,7 @@ def _target(format: str, store: Reader, folder: Path, list: Path | None, images:
     classes = store.header.classes
     if format in ONE_FILE:
         suffix, encode = ONE_FILE[format]
-        return OneFile(suffix, partial(encode, kind=store.header.kind) if format in BY_KIND else encode)
+        return OneFile(suffix, encode(store.header.holds))
     if format == "coco":
         return CocoTarget.of(classes, store.ids)
     photos = _photos(store, images)

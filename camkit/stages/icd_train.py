@@ -38,7 +38,7 @@ from camkit.store.provenance import sha256_file
 from camkit.store.reader import Reader, open_store
 
 if TYPE_CHECKING:
-    from camkit.models.icd import IcdNetwork
+    from camkit.models.icd import IcdNetwork, StoredHeads
     from camkit.training.classify import Item
     from camkit.training.folder import History
     from camkit.training.loop import Job
@@ -95,9 +95,11 @@ def icd_train(
 
 
 def _check_recipe(recipe: Recipe, icd: IcdRecipe, *, with_superpixels: bool) -> None:
+    if with_superpixels and not icd.top_down:
+        raise UsageError("--superpixels has no effect with --no-top-down: camkit refine superpixel averages its scores")
     if icd.superpixel_vote != "mean" and not with_superpixels:
         raise UsageError(f"--superpixel-vote {icd.superpixel_vote} has no effect without --superpixels")
-    if recipe.epochs <= icd.top_down_warmup:
+    if icd.top_down and recipe.epochs <= icd.top_down_warmup:
         log.warning(
             "--epochs %d is not above --top-down-warmup %g: the final scores are hardly taught; change one of them",
             recipe.epochs,
@@ -124,7 +126,7 @@ def _check_single_classes(photos: Sequence[Item], classes: Sequence[str]) -> Non
 
 def _check_superpixels(store: Reader, photos: Sequence[Item]) -> None:
     path = ", ".join(map(str, store.paths))
-    if store.header.kind != "superpixels":
+    if not store.header.holds.superpixels:
         raise UsageError(f"{path} holds {store.header.kind}; --superpixels takes what camkit superpixels writes")
     missing = [item.id for item in photos if item.id not in store]
     if missing:
@@ -166,12 +168,19 @@ class _Training:
             items=WithPlanes(self.photos, self.store),
             load=partial(icd.load_sample, augmentation=augmentation, num_classes=len(self.classes), fill=fill),
             collate=partial(icd.collate, device=self.device, fill=fill, channels_last=network.trains_channels_last),
-            losses=partial(icd.losses, recipe=self.icd, with_superpixels=self.store is not None, ranks=ranks),
-            validate=validation_of(self.judged, seen, self.device, ranks, self.runtime),
+            losses=partial(
+                icd.losses,
+                recipe=self.icd,
+                over=self.recipe.loss_over,
+                with_superpixels=self.store is not None,
+                ranks=ranks,
+            ),
+            validate=validation_of(self.judged, seen, self.recipe, self.device, ranks, self.runtime),
             best_by=None,
             save=partial(_save_epoch, arch=arch, classes=self.classes, input_size=seen, provenance=self.run),
             draw=partial(_draw_classification, title=title),
             resting=resting_stem(self.recipe, network),
+            upper=network.upper_names,
         )
 
     def network(self) -> tuple[IcdNetwork, str, list[str]]:
@@ -180,32 +189,50 @@ class _Training:
 
         from camkit.models.icd import IcdNetwork, IcdPlan, fresh_hidden, ready_for_icd
 
-        trunk, arch, kept = starting_network(self.start, self.classes, self.recipe, self.device)
-        trunk, fresh = ready_for_icd(trunk, kept=kept, output_stride=self.start.output_stride)
-        if self.start.init is not None and len(fresh) > 1:
+        whole, arch, kept = starting_network(self.start, self.classes, self.recipe, self.device)
+        trunk, fresh = ready_for_icd(whole, kept=kept, output_stride=self.start.output_stride)
+        pretrained = self.start.init is not None and "fc6" not in fresh
+        if self.start.init is not None and not pretrained:
             log.info("made anew for ICD: %s", ", ".join(fresh))
-        plan = IcdPlan(self.icd.features, self.icd.structure, self.icd.hidden or fresh_hidden(trunk))
+        elif trunk is not whole:
+            log.info("fc6 and fc7 are thinned out for ICD: every so many channels, 3x3 of their 7x7 positions")
+        plan = IcdPlan(
+            self.icd.features, self.icd.structure, self.icd.hidden or fresh_hidden(trunk), top_down=self.icd.top_down
+        )
+        stored = self._stored_branches()
+        if kept and stored is not None and replace(plan, reads=stored.plan.reads) == stored.plan:
+            plan = stored.plan
         network = IcdNetwork(trunk, plan)
         anew = [f"classifier.{name}" for name in fresh]
-        if not self._take_branches(network, kept):
-            anew.insert(0, "heads")
+        if stored is None or not self._take_branches(network, stored, kept=kept):
+            anew += _begin_branches(network, pretrained=pretrained)
         if network.trains_channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
         return network, arch, anew
 
-    def _take_branches(self, network: IcdNetwork, kept: bool) -> bool:
-        """Those of an ICD checkpoint to start from go on, if its classes and plan are the same."""
+    def _stored_branches(self) -> StoredHeads | None:
         from camkit.models.checkpoint import packaged
-        from camkit.models.icd import fill_heads, read_heads
+        from camkit.models.icd import read_heads
 
-        stored = None if self.start.init is None else read_heads(packaged(self.start.init))
-        if stored is None:
-            return False
+        return None if self.start.init is None else read_heads(packaged(self.start.init))
+
+    def _take_branches(self, network: IcdNetwork, stored: StoredHeads, *, kept: bool) -> bool:
+        """Those of an ICD checkpoint to start from go on, if its classes and plan are the same."""
+        from camkit.models.icd import fill_heads
+
         same = kept and stored.plan == network.heads.plan
         if same:
             fill_heads(network.heads, stored)
         log.info("its ICD branches %s", "too" if same else "made anew")
         return same
+
+
+def _begin_branches(network: IcdNetwork, *, pretrained: bool) -> list[str]:
+    """The names of what of them starts from nothing."""
+    if pretrained and network.copy_fully_connected():
+        log.info("ICD's own fc6 and fc7 start as copies of the classifier's")
+        return ["heads.directions", "heads.adapted"]
+    return ["heads"]
 
 
 def _draw_classification(rows: History, path: Path, *, title: str) -> None:

@@ -27,12 +27,10 @@ from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay, open_output, write_activations
 from camkit.pipeline.select import shard_of_environment
 from camkit.store.provenance import stage
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header, kind_of, shard_ids
 from camkit.types import Activation, Record, Size
 
 log = logging.getLogger("camkit")
-
-KINDS = ("maps", "probs")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Import:
         return [replace(record.upstream, values=self._values(record.upstream)) for record in batch if record.upstream]
 
     def _values(self, found: Activation) -> np.ndarray:
-        if self.source.kind == "masks":
+        if kind_of(self.source.kind).is_mask:
             return found.values
         values = found.values if len(found.values) else np.zeros((0, *found.size), np.float32)
         return checked_values(values, self.source.kind, self.clip, self.source.files[self.names[found.id]])
@@ -143,7 +141,7 @@ def open_import(path: Path, foreign: Foreign) -> Import:
     classes = read_classes(foreign.classes) if foreign.classes is not None else None
     ask = Ask(classes, foreign.kind, foreign.array, list_path, foreign.images)
     source = READERS[foreign.format or recognise(path, list_path)](path, ask)
-    if foreign.kind is not None and source.kind not in KINDS:
+    if foreign.kind is not None and not kind_of(source.kind).unit:
         raise UsageError(f"--kind is for maps and probabilities; the format {source.format} has {source.kind}")
     names = _named(source, photos)
     if list_path is not None:
@@ -173,7 +171,7 @@ def _check(foreign: Foreign, path: Path, output: Output) -> None:
 
 def _parameters(content: Import, foreign: Foreign, output: Output) -> dict[str, Any]:
     parameters: dict[str, Any] = {"format": content.source.format, "kind": content.source.kind}
-    if content.source.kind in KINDS:
+    if kind_of(content.source.kind).unit:
         parameters |= {"dtype": output.dtype or "float16", "clip": foreign.clip}
     if foreign.array is not None:
         parameters["array"] = foreign.array

@@ -26,7 +26,7 @@ def infercam(
     output: Output,
     runtime: Runtime = Runtime(),
     *,
-    settings: InferCamSettings = PRESETS["paper"],
+    settings: InferCamSettings = PRESETS["camkit"],
     response: Response = "cam",
     prototypes: Path | str | None = None,
     refined: bool | None = None,

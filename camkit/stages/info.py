@@ -52,8 +52,13 @@ def _describe_checkpoint(path: Path, model: str | None) -> dict[str, Any]:
     from camkit.models.tensors import read_tensors
 
     tensors, own = read_tensors(path)
-    pairs = recognise(tensors, own).pairs
-    described = _describe_classifier(path, own or {}, model) if pairs is None else _describe_affinity(path, pairs)
+    found = recognise(tensors, own)
+    if found.kind == "segmentation":
+        described = _describe_segmentation(path)
+    elif found.pairs is not None:
+        described = _describe_affinity(path, found.pairs)
+    else:
+        described = _describe_classifier(path, own or {}, model)
     figures, provenance = _history((own or {}).get("extra"))
     return {
         "paths": [str(path)],
@@ -101,6 +106,26 @@ def _describe_affinity(path: Path, kind: AffinityKind) -> dict[str, Any]:
         "crop": loaded.crop or None,
         "mean": list(loaded.network.mean),
         "std": list(loaded.network.std),
+        "sha256": loaded.sha256,
+    }
+
+
+def _describe_segmentation(path: Path) -> dict[str, Any]:
+    from camkit.models.segmentation.checkpoint import load_segmentation
+
+    loaded = load_segmentation(path)
+    network = loaded.network
+    return {
+        "arch": loaded.arch,
+        "trunk": network.trunk,
+        "num_classes": network.num_classes,
+        "classes": None if loaded.classes is None else list(loaded.classes),
+        "parameters": sum(tensor.numel() for tensor in network.parameters()),
+        "output_stride": network.output_stride,
+        "input_size": loaded.input_size,
+        "mean": list(network.mean),
+        "std": list(network.std),
+        "ignored": list(loaded.ignored),
         "sha256": loaded.sha256,
     }
 
@@ -185,12 +210,15 @@ def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
 
 def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     stride = f", output stride {facts['output_stride']}" if facts["output_stride"] else ""
-    yield _line("architecture", facts["arch"] + stride)
+    trunk = f" on {facts['trunk']}" if "trunk" in facts else ""
+    yield _line("architecture", facts["arch"] + trunk + stride)
     if "affinity" in facts:
         yield _line("affinities", f"for camkit refine walk --affinity {facts['affinity']}")
     else:
         names = ", ".join(facts["classes"]) if facts["classes"] else "names not recorded"
         yield _line("classes", f"{facts['num_classes']}: {names}")
+    if "trunk" in facts:
+        yield _line("segments", "photos, in camkit segment")
     if facts.get("refines_maps"):
         yield _line("maps", "refined by layers of its own, in camkit cam and infercam (--plain: not)")
     yield _line("parameters", f"{facts['parameters'] / 1e6:.1f} million")

@@ -16,6 +16,7 @@ from camkit.pipeline.photos import ViewSize, load_photos
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import map_records
 from camkit.pipeline.select import Inputs, Selection, select
+from camkit.settings.recipe import LossOver
 from camkit.stages.network import scores_of_batch
 from camkit.types import Activation
 
@@ -47,7 +48,14 @@ class Scores:
 
 
 def judge(
-    network: ClassifierNetwork, *, selection: Selection, view: ViewSize, device: Device, ranks: Ranks, runtime: Runtime
+    network: ClassifierNetwork,
+    *,
+    selection: Selection,
+    view: ViewSize,
+    loss_over: LossOver,
+    device: Device,
+    ranks: Ranks,
+    runtime: Runtime,
 ) -> dict[str, float]:
     """Loss and mean average precision on the photos of a selection, over the classes that some of them have."""
     from camkit.training.classify import validation_loss
@@ -69,4 +77,7 @@ def judge(
     truth = np.zeros(table.shape, np.int64)
     for row, id in zip(truth, sorted(everything), strict=True):
         row[list(selection.labels.present[id])] = 1
-    return {"validation_loss": validation_loss(table, truth), BEST_BY: mean_average_precision(table, truth)[0]}
+    return {
+        "validation_loss": validation_loss(table, truth, loss_over),
+        BEST_BY: mean_average_precision(table, truth)[0],
+    }

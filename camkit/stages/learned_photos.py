@@ -37,7 +37,7 @@ def _patches_of(items: Sequence[Item], patches: Path) -> list[Item]:
     from camkit.methods.split import split_boxes
 
     with open_store(patches) as store:
-        if store.header.kind != "maps":
+        if not store.header.holds.thresholded:
             raise UsageError(f"--patches {patches} is a {store.header.kind} store; a maps store is needed (camkit cam)")
         missing = [item.id for item in items if item.id not in store]
         if missing:

@@ -94,7 +94,7 @@ def kept_of(side: Side, scores: np.ndarray, settings: Hyperparameters) -> np.nda
 
     found = torch.from_numpy(scores)
     if side == "foreground":
-        return select_foreground(found, settings.foreground_score).numpy()
+        return select_foreground(found, settings.foreground_score, take_best=settings.take_best).numpy()
     return select_context(found, settings.context_score, settings.context_low).numpy()
 
 

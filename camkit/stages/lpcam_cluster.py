@@ -24,7 +24,6 @@ from camkit.pipeline.photos import ViewSize, load_photos, view_size
 from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, say_predicted, select
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of
 from camkit.settings.lpcam import PRESETS, Clustering, Hyperparameters, check_context
-from camkit.settings.option import check
 from camkit.stages.lpcam_centres import cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
 from camkit.stages.lpcam_sample import Budget, memory_text, parse_memory
@@ -119,8 +118,6 @@ def check_call(
     inputs: Inputs, output: Output, settings: Hyperparameters, clustering: Clustering, maps: Sources | None
 ) -> None:
     """UsageError for what would come to light only when all images are seen, or not at all."""
-    check(settings)
-    check(clustering)
     check_context(settings)
     if maps is None and clustering.map_resize is not None:
         raise UsageError("--map-resize is about the maps of --maps; leave it out")
@@ -151,7 +148,7 @@ def open_maps(maps: Sources, classes: tuple[str, ...]) -> Iterator[Reader]:
     paths = paths_of(maps)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        if store.header.kind != "maps":
+        if not store.header.holds.thresholded:
             raise UsageError(f"--maps {name} holds {store.header.kind}; give a store of maps")
         if store.header.classes != classes:
             how = class_difference(store.header.classes, classes)

@@ -25,6 +25,7 @@ from camkit.types import Activation, Classifier, LongerSide, Record, Resolution,
 if TYPE_CHECKING:
     import torch
 
+    from camkit.methods.signed import Scorer
     from camkit.models.classifier import LoadedClassifier
 
 log = logging.getLogger("camkit")
@@ -178,6 +179,26 @@ def maps_of_batch(
         Activation(record.id, values[: len(classes)], classes, record.size, found)
         for record, values, classes, found in zip(batch, maps, present, notes, strict=True)
     ]
+
+
+def signed_maps(
+    images: torch.Tensor,
+    classes: torch.Tensor,
+    size: Size,
+    *,
+    scorer: Scorer,
+    scales: Sequence[float],
+    flip: bool,
+    raw: bool,
+    multiple: int = 1,
+) -> tuple[torch.Tensor, Sequence[Notes]]:
+    """A MapMethod of signed scores once the others are bound; raw: not divided by the largest of either sign."""
+    from camkit.methods.signed import multi_scale_scores
+
+    scores = multi_scale_scores(
+        images, classes, size, scorer=scorer, scales=scales, flip=flip, raw=raw, multiple=multiple
+    )
+    return scores, no_notes(images)
 
 
 def no_notes(images: torch.Tensor) -> Sequence[Notes]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from camkit.data.exchange.png import write_png
+from camkit.data.exchange.writing import OneFile
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
-from camkit.pipeline.mask_folder import MaskFolder
+from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import (
     Output,
     ResumableSink,
@@ -27,15 +28,21 @@ from camkit.pipeline.output import (
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
 from camkit.stages.mask_rules import Witnesses, step_for
-from camkit.store.provenance import sha256_file, stage, to_json
+from camkit.stages.saliency_maps import history_of_pictures
+from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
-from camkit.store.schema import Header, shard_ids
+from camkit.store.schema import Header, Kind, MaskRule, shard_ids
 from camkit.types import Rule
 
 log = logging.getLogger("camkit")
 
-RULES: Mapping[str, Rule] = {"maps": "threshold", "signed": "icd"}
-"""By the kind of store."""
+PNG = OneFile(".png", write_png)
+MAKER = Maker("camkit mask", "camkit masks", "masks")
+
+RULES: Mapping[MaskRule | None, Rule] = {"threshold": "threshold", "sign": "icd"}
+"""What --rule calls it."""
+
+RAW_CAMS = "camkit icd-apply --branch cam --raw"
 
 
 def mask(
@@ -53,7 +60,8 @@ def mask(
 
     threshold  of a maps store: a pixel is the class with the largest map where that is above, else background (0.3)
     rule       `threshold` of maps, `icd` of signed scores: foreground above 0, undecided where classes contradict
-    cams       with `icd`: a maps store; of several classes that claim a pixel the largest CAM × score gets it
+    cams       with `icd`: a store of raw signed CAMs, of which what is above 0 is divided by the photo's largest of any
+               class, or of maps; of several classes that claim a pixel the largest CAM × score gets it
     saliency   with `icd`: a folder of grey pictures; background is what is not salient
     """
     paths, cams = paths_of(sources), None if cams is None else Path(cams)
@@ -62,14 +70,14 @@ def mask(
     check_inputs_stay(output.out, read)
     check_inputs_stay(png, read, "choose another folder for --png")
     with open_input(paths) as store, open_witnesses(store, cams, saliency) as witnesses:
-        kind = store.header.kind
-        _check_options(f"{name_of_input(paths)} holds {kind}", kind, rule, threshold, cams, saliency)
+        kind = store.header.holds
+        _check_options(f"{name_of_input(paths)} holds {kind.name}", kind, rule, threshold, cams, saliency)
         threshold = MASK_THRESHOLD if threshold is None else threshold
         step = step_for(store, threshold, witnesses)
-        parameters: dict[str, Any] = {"threshold": threshold} if kind == "maps" else {}
-        if kind == "signed" and cams is None:
+        parameters: dict[str, Any] = {"threshold": threshold} if kind.thresholded else {}
+        if kind.is_signed and cams is None:
             log.info("no --cams: a pixel that several classes claim goes to the largest score")
-        if kind == "signed":
+        if kind.is_signed:
             parameters = {"rule": "icd", **({"saliency": str(saliency.resolve())} if saliency else {})}
         parents = [history_of(store), *([history_of(witnesses.cams)] if witnesses.cams else [])]
         if witnesses.saliency:
@@ -87,7 +95,7 @@ def mask(
         sinks: AbstractContextManager[ResumableSink]
         if png is not None:
             check_inputs_stay(png, [store.header.image_root or None], "choose another folder for --png")
-            sinks = MaskFolder(Path(png), header, ids, overwrite=output.overwrite)
+            sinks = FolderSink(Path(png), PNG, header, store.ids, MAKER, own=ids, overwrite=output.overwrite)
         else:
             sinks = open_output(output, header, store.ids, shard, inputs=read)
         with sinks as sink:
@@ -102,16 +110,16 @@ def mask(
 
 
 def _check_options(
-    there: str, kind: str, rule: Rule | None, threshold: float | None, cams: Path | None, saliency: Path | None
+    there: str, kind: Kind, rule: Rule | None, threshold: float | None, cams: Path | None, saliency: Path | None
 ) -> None:
     """UsageError for what has no effect on this kind of store."""
-    if threshold is not None and kind != "maps":
+    if threshold is not None and not kind.thresholded:
         raise UsageError(f"--threshold is for maps, but {there}")
-    if rule is not None and rule != RULES.get(kind):
+    if rule is not None and rule != RULES.get(kind.mask):
         takes = "maps" if rule == "threshold" else "signed scores (camkit icd-apply)"
         raise UsageError(f"--rule {rule} is for {takes}, but {there}")
     for option, value in (("--cams", cams), ("--saliency", saliency)):
-        if value is not None and kind != "signed":
+        if value is not None and not kind.is_signed:
             raise UsageError(f"{option} is for signed scores (camkit icd-apply), but {there}")
 
 
@@ -126,25 +134,18 @@ def open_witnesses(store: Reader, cams: Path | None, saliency: Path | None) -> I
         yield Witnesses(None, pictures)
         return
     with open_store(cams) as maps:
-        if maps.header.kind != "maps":
-            raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes maps (camkit icd-apply --branch cam)")
+        held = maps.header.holds
+        if not held.class_maps:
+            raise UsageError(f"{cams} holds {maps.header.kind}; --cams takes what {RAW_CAMS} writes")
+        if held.thresholded or maps.header.provenance.get("parameters", {}).get("raw") is False:
+            log.warning(
+                "%s: each class is divided by its own largest, so a weak one may get what several claim; take what %s "
+                "writes", cams, RAW_CAMS,
+            )  # fmt: skip
         if maps.header.classes != store.header.classes:
             raise UsageError(f"{cams} has other classes than the scores; make both with one checkpoint")
         _check_there(store, maps.ids, f"{cams} has no maps")
         yield Witnesses(maps, pictures)
-
-
-def history_of_pictures(pictures: Mapping[str, Path], ids: Sequence[str]) -> Mapping[str, Any]:
-    """What tells them from others, as a stage of the provenance; one that cannot be read fails with its image."""
-    digest = hashlib.sha256()
-    used = [id for id in ids if id in pictures]
-    for id in used:
-        try:
-            content = sha256_file(pictures[id])
-        except InputError:
-            content = "cannot be read"
-        digest.update(to_json([id, content]).encode())
-    return stage("saliency maps", {}, selection={"count": len(used), "sha256": digest.hexdigest()})
 
 
 def _check_there(store: Reader, known: Collection[str], what: str) -> None:

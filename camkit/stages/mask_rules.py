@@ -11,17 +11,18 @@ import numpy as np
 
 from camkit.data.saliency import read_saliency
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.methods.icd_seeds import seeds_of_scores
+from camkit.methods.icd_seeds import jointly_normalised, seeds_of_scores
 from camkit.methods.seeds import mask_of_maps, mask_of_probs
 from camkit.pipeline.run import Step
 from camkit.store.reader import Reader
+from camkit.store.schema import Kind, in_words, kinds_that
 from camkit.types import Activation, Record, no_classes
 from camkit.upsample import upsample
 
 
 @dataclass(frozen=True)
 class Witnesses:
-    """What ICD's rule asks besides the scores: the maps store of a classifier, and saliency maps by id."""
+    """What ICD's rule asks besides the scores: a classifier's signed CAMs or maps, and saliency maps by id."""
 
     cams: Reader | None = None
     saliency: Mapping[str, Path] = field(default_factory=dict)
@@ -32,26 +33,25 @@ NO_WITNESSES = Witnesses()
 
 def step_for(store: Reader, threshold: float, witnesses: Witnesses = NO_WITNESSES) -> Step:
     """How masks are made of what the store holds."""
-    kind, classes = store.header.kind, len(store.header.classes)
-    if kind not in ("maps", "signed", "probs", "masks"):
-        raise UsageError(
-            f"a {kind} store has nothing to make masks of; camkit mask takes maps, signed scores, probs or masks"
-        )
+    kind, classes = store.header.holds, len(store.header.classes)
+    if kind.mask is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"a {kind.name} store has nothing to make masks of; camkit mask takes {takes}")
     return partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=classes, witnesses=witnesses)
 
 
 def masks_of_batch(
-    batch: Sequence[Record], *, kind: str, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
+    batch: Sequence[Record], *, kind: Kind, threshold: float, num_classes: int, witnesses: Witnesses = NO_WITNESSES
 ) -> list[Activation]:
     masks = []
     for record in batch:
         assert record.upstream is not None
         values, classes, size = record.upstream.values, record.upstream.classes, record.size
-        if kind == "maps":
+        if kind.thresholded:
             values = mask_of_maps(upsample(values, size), classes, threshold, num_classes)
-        elif kind == "signed":
+        elif kind.is_signed:
             values = seeds_of(record.upstream, num_classes, witnesses)
-        elif kind == "probs":
+        elif not kind.is_mask:
             values = mask_of_probs(upsample(values, size), classes, num_classes)
         masks.append(Activation(record.id, values, no_classes(), size))
     return masks
@@ -77,4 +77,5 @@ def _cams_of(scores: Activation, store: Reader) -> np.ndarray:
         what = "a photo of another size" if found.size != scores.size else "other classes"
         raise StoreError(f"{store.path_of(scores.id)} is about {what}; make scores and maps of the same photos")
     chosen = np.searchsorted(found.classes, scores.classes)
-    return upsample(found.values[chosen], scores.size)
+    cams = upsample(found.values[chosen], scores.size)
+    return jointly_normalised(cams) if store.header.holds.is_signed else cams

@@ -27,6 +27,7 @@ from camkit.stages.mask_rules import masks_of_batch
 from camkit.stages.predictions import Predictions, fold_predictions, open_predictions
 from camkit.stages.reducers import TallyReducer, reducer_for
 from camkit.store.provenance import tag_sources
+from camkit.store.schema import kind_of
 from camkit.types import Activation, Record
 
 log = logging.getLogger("camkit")
@@ -133,7 +134,7 @@ def recall_of_parts(
         activation = predictions.read(id)
         if isinstance(activation, Activation):
             record = Record(id, activation.size, upstream=activation)
-            (made,) = masks_of_batch([record], kind=predictions.kind, threshold=threshold, num_classes=classes)
+            (made,) = masks_of_batch([record], kind=kind_of(predictions.kind), threshold=threshold, num_classes=classes)
             counts.update(made.values, read_mask(masks[id]), read_mask(parts[id]))
     return tuple(
         PartRow(names[number - 1] if number <= len(names) else str(number), recall, pixels)
@@ -145,12 +146,12 @@ def _check_options(
     predictions: Predictions, thresholds: Sequence[float] | None, margins: Sequence[float] | None, curve: bool
 ) -> None:
     """UsageError for what has no effect on predictions of this kind."""
-    kind, there = predictions.kind, f"{predictions.source} holds {predictions.kind}"
-    if thresholds is not None and kind != "maps":
+    kind, there = kind_of(predictions.kind), f"{predictions.source} holds {predictions.kind}"
+    if thresholds is not None and not kind.thresholded:
         raise UsageError(f"--threshold is for maps, but {there}")
-    if margins is not None and kind != "signed":
+    if margins is not None and not kind.is_signed:
         raise UsageError(f"--margins is for signed scores, but {there}")
-    if curve and kind != "maps":
+    if curve and not kind.thresholded:
         raise UsageError(f"--curve is for maps, which are judged at every threshold, but {there}")
     if curve and thresholds is not None and len(thresholds) < 2:
         raise UsageError("--curve needs more than the one --threshold")

@@ -60,12 +60,19 @@ def load_network(network: Network, device: Device, *, for_speed: bool = True) ->
     return placed(loaded, device)
 
 
-def load_icd_network(network: Network, device: Device) -> LoadedClassifier:
+def load_icd_network(network: Network, device: Device, *, top_down: bool = True) -> LoadedClassifier:
+    """top_down: its final scores are wanted."""
     from camkit.models.icd import load_icd
 
     if network.arch is not None:
         raise UsageError("--arch does not go with an ICD checkpoint, which says what it is")
-    return placed(load_icd(network.ckpt, model=network.model, output_stride=network.output_stride), device)
+    loaded = load_icd(network.ckpt, model=network.model, output_stride=network.output_stride)
+    if top_down and not loaded.network.heads.plan.top_down:
+        raise UsageError(
+            f"{network.ckpt} was trained with --no-top-down: it has no final scores\n"
+            "camkit icd-apply gives its scores along directions, --branch bottom-up, or its maps, --branch cam"
+        )
+    return placed(loaded, device)
 
 
 def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:

@@ -18,6 +18,7 @@ from camkit.evaluate.confusion import ConfusionAccumulator
 from camkit.methods.seeds import classes_of_mask, mask_labels, mask_of_maps, mask_of_probs
 from camkit.stages.notes import whole_numbers
 from camkit.stages.reducers import judged
+from camkit.store.schema import kind_of
 from camkit.types import Activation, Record, Size
 from camkit.upsample import upsample
 from camkit.view import overlay
@@ -27,7 +28,6 @@ from camkit.view.sheet import Row
 if TYPE_CHECKING:
     from camkit.view.page import Card
 
-PER_CLASS = ("maps", "signed")
 MOST_CLASSES = 6
 JPEG_QUALITY = 75
 
@@ -105,13 +105,14 @@ def image_iou(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> fl
 def predicted_mask(activation: Activation, kind: str, threshold: float | None, num_classes: int) -> np.ndarray:
     """The mask [H, W] that an activation amounts to; of signed scores by their sign, undecided at zero."""
     values, classes, size = activation.values, activation.classes, activation.size
-    if kind == "masks":
+    rule = kind_of(kind).mask
+    if rule == "given":
         return values
-    if kind == "probs":
+    if rule == "largest":
         return mask_of_probs(upsample(values, size), classes, num_classes)
     maps = upsample(values, size)
     mask = mask_of_maps(maps, classes, threshold or 0.0, num_classes)
-    if kind == "signed" and len(classes):
+    if rule == "sign" and len(classes):
         mask[maps.max(axis=0) == 0] = np.iinfo(mask.dtype).max
     return mask
 
@@ -162,21 +163,21 @@ def _rows(subject: _Subject, look: Look) -> list[Row]:
 
 def classes_with_maps(classes: Sequence[np.ndarray], look: Look) -> list[int]:
     """Ascending; of the columns that hold maps. `classes`: those of an image, by column."""
-    of_maps = [found for kind, found in zip(look.kinds, classes, strict=True) if kind in PER_CLASS]
+    of_maps = [found for kind, found in zip(look.kinds, classes, strict=True) if kind_of(kind).class_maps]
     return look.drawn(np.unique(np.concatenate(of_maps))) if of_maps else []
 
 
 def _tile(subject: _Subject, look: Look, column: int, index: int | None, first: bool) -> Image.Image | None:
     """What a column shows in the row of the class `index`; None: of an image that has no maps."""
-    activation, kind = subject.request.activations[column], look.kinds[column]
-    if kind not in PER_CLASS:
+    activation, kind = subject.request.activations[column], kind_of(look.kinds[column])
+    if not kind.class_maps:
         return _mask_tile(subject, look, column) if first else None
     if index is None:
         return overlay.empty_tile(subject.photo, "no map")
     if index not in activation.classes:
         return None
     values = upsample(activation.values[activation.classes == index], _size(subject.photo))[0]
-    if kind == "signed":
+    if kind.is_signed:
         return overlay.signed_tile(subject.photo, values, look.names[index])
     frames = frames_of(activation, index)
     return overlay.heat_tile(subject.photo, values, look.names[index], look.thresholds[column], frames)
@@ -200,7 +201,7 @@ def frames_of(activation: Activation, index: int) -> list[overlay.Frame]:
 
 def _mask_tile(subject: _Subject, look: Look, column: int) -> Image.Image:
     activation, size = subject.request.activations[column], _size(subject.photo)
-    if look.kinds[column] == "probs":
+    if kind_of(look.kinds[column]).per_class:
         probs = upsample(activation.values, size)
         mask = mask_labels(activation.classes, len(look.names))[probs.argmax(axis=0)]
     else:
@@ -241,13 +242,14 @@ def _card(subject: _Subject, look: Look) -> Card:
 
 
 def _classes_of(activation: Activation, kind: str, look: Look) -> np.ndarray:
-    return classes_of_mask(activation.values, len(look.names)) if kind == "masks" else activation.classes
+    return classes_of_mask(activation.values, len(look.names)) if kind_of(kind).is_mask else activation.classes
 
 
 def _picture(subject: _Subject, look: Look, column: int) -> Image.Image:
     """All of a column in one picture."""
-    activation, kind, threshold = subject.request.activations[column], look.kinds[column], look.thresholds[column]
-    if kind not in PER_CLASS:
+    activation, threshold = subject.request.activations[column], look.thresholds[column]
+    kind = kind_of(look.kinds[column])
+    if not kind.class_maps:
         return _mask_tile(subject, look, column)
     classes = look.drawn(activation.classes)
     if len(classes) < 2:
@@ -255,7 +257,7 @@ def _picture(subject: _Subject, look: Look, column: int) -> Image.Image:
         assert tile is not None
         return tile
     maps = upsample(activation.values[np.isin(activation.classes, classes)], _size(subject.photo))
-    if kind == "signed":
+    if kind.is_signed:
         maps = maps / max(float(maps.max()), 1e-6)
     return overlay.classes_tile(subject.photo, maps, classes, look.names, threshold)
 

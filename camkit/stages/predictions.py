@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from camkit.data.classes import VOC_CLASSES, read_classes
+from camkit.data.exchange.source import MEMO
 from camkit.data.masks import find_masks, read_mask
 from camkit.errors import CamkitError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.mask_folder import MEMO
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import Reducer, fold_records
@@ -37,6 +37,7 @@ class Predictions:
     ids: Collection[str]
     read: Callable[[str], Activation | Failure]
     history: Mapping[str, Any] = field(default_factory=dict)
+    image_root: str = ""
 
 
 @contextmanager
@@ -50,7 +51,10 @@ def open_predictions(sources: Sequence[Path], classes: str | None) -> Iterator[P
         if classes is not None and read_classes(classes) != names:
             raise UsageError(f"--classes {classes} differs from the classes of the store; a store knows its own")
         history = store.header.provenance
-        yield Predictions(name_of_input(sources), store.header.kind, names, store.ids, _catching(store.read), history)
+        yield Predictions(
+            name_of_input(sources), store.header.kind, names, store.ids, _catching(store.read), history,
+            store.header.image_root,
+        )  # fmt: skip
 
 
 def _folder_predictions(folder: Path, classes: str | None) -> Predictions:

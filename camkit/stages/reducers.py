@@ -17,6 +17,7 @@ from camkit.evaluate.sweep import Sweep, SweepAccumulator
 from camkit.methods.seeds import mask_of_probs
 from camkit.pipeline.run import Reducer
 from camkit.stages.mask_rules import masks_of_batch
+from camkit.store.schema import in_words, kind_of, kinds_that
 from camkit.types import Activation, Record
 from camkit.upsample import upsample
 
@@ -41,13 +42,13 @@ def reducer_for(
     rows: Sequence[int] | None = None,
 ) -> Reducer[Measures]:
     """rows: the classes whose mean is to be highest at the best threshold; None: all."""
-    if kind == "maps":
+    rule = kind_of(kind).mask
+    if rule is None:
+        takes = in_words(kinds_that(lambda kind: kind.mask))
+        raise UsageError(f"a {kind} store says nothing about pixels; evaluate takes {takes}")
+    if rule == "threshold":
         return MapsReducer(num_classes, thresholds, rows)
-    if kind == "signed":
-        return SignedReducer(num_classes, margins)
-    if kind in ("masks", "probs"):
-        return MasksReducer(num_classes)
-    raise UsageError(f"a {kind} store says nothing about pixels; evaluate takes maps, probs, masks or signed scores")
+    return SignedReducer(num_classes, margins) if rule == "sign" else MasksReducer(num_classes)
 
 
 class MapsReducer:
@@ -130,7 +131,7 @@ class TallyReducer:
 
     def __init__(self, kind: str, threshold: float, num_classes: int) -> None:
         self.tallies = TallyAccumulator(num_classes)
-        self._masks = partial(masks_of_batch, kind=kind, threshold=threshold, num_classes=num_classes)
+        self._masks = partial(masks_of_batch, kind=kind_of(kind), threshold=threshold, num_classes=num_classes)
 
     def update(self, record: Record) -> None:
         _, truth = judged(record)

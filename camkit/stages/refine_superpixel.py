@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,17 @@ from camkit.stages.maps import Grid, grid_of
 from camkit.stages.mask_rules import masks_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
-from camkit.store.schema import Header
+from camkit.store.schema import Header, Kind, kinds_that
 from camkit.types import Activation, Record, Resolution, no_classes
 from camkit.upsample import upsample
 
 log = logging.getLogger("camkit")
 
 
-TAKES: Mapping[How, tuple[str, ...]] = {"average": ("maps", "signed", "probs"), "vote": ("masks", "maps", "probs")}
+TAKES: Mapping[How, Callable[[Kind], bool]] = {
+    "average": lambda kind: kind.per_class,
+    "vote": lambda kind: kind.masks_in_passing,
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def refine_superpixel(
     check_inputs_stay(output.out, [*paths, superpixels])
     with open_input(paths) as store, open_store(superpixels) as regions:
         name = name_of_input(paths)
-        plan = _plan(store.header.kind, name, output, how, threshold, size)
+        plan = _plan(store.header.holds, name, output, how, threshold, size)
         _check_superpixels(regions, store, name)
         header = Header(
             kind="masks" if plan.how == "vote" else store.header.kind,
@@ -89,15 +92,15 @@ def refine_superpixel(
 
 
 def _plan(
-    kind: str, name: str, output: Output, how: How | None, threshold: float | None, size: Resolution | None
+    kind: Kind, name: str, output: Output, how: How | None, threshold: float | None, size: Resolution | None
 ) -> Superpixels:
     """UsageError for what cannot be done with this kind of store, and for options without effect."""
-    how = how or ("vote" if kind == "masks" else "average")
-    if kind not in TAKES[how]:
-        raise UsageError(f"{name} holds {kind}; --how {how} takes {', '.join(TAKES[how])}")
-    on_maps = how == "vote" and kind == "maps"
+    how = how or ("vote" if kind.is_mask else "average")
+    if not TAKES[how](kind):
+        raise UsageError(f"{name} holds {kind.name}; --how {how} takes {', '.join(kinds_that(TAKES[how]))}")
+    on_maps = how == "vote" and kind.thresholded
     if threshold is not None and not on_maps:
-        raise UsageError(f"--threshold is for --how vote on maps, but this is --how {how} and {name} holds {kind}")
+        raise UsageError(f"--threshold is for --how vote on maps, but this is --how {how} and {name} holds {kind.name}")
     if how == "vote" and (size is not None or output.dtype is not None):
         raise UsageError("--size and --dtype are for averages; a vote gives masks as large as the photo")
     if on_maps and threshold is None:
@@ -114,7 +117,7 @@ def _parameters(plan: Superpixels, output: Output) -> dict[str, Any]:
 def _check_superpixels(regions: Reader, store: Reader, name: str) -> None:
     """Everything that is missing is said before the run."""
     path = ", ".join(map(str, regions.paths))
-    if regions.header.kind != "superpixels":
+    if not regions.header.holds.superpixels:
         raise UsageError(f"{path} holds {regions.header.kind}; --superpixels takes what camkit superpixels writes")
     missing = [id for id in store.ids if id not in regions]
     if missing and len(missing) == len(store):
@@ -147,7 +150,7 @@ def averages_of_batch(batch: Sequence[Record], *, regions: Reader, grid: Grid) -
 def votes_of_batch(batch: Sequence[Record], *, regions: Reader, header: Header, threshold: float) -> list[Activation]:
     classes = len(header.classes)
     undecided = 255 if classes <= LARGEST_UINT8_CLASSES else 65_535
-    masks = masks_of_batch(batch, kind=header.kind, threshold=threshold, num_classes=classes)
+    masks = masks_of_batch(batch, kind=header.holds, threshold=threshold, num_classes=classes)
     return [
         Activation(record.id, vote(mask.values, _superpixels_of(record, regions), undecided), no_classes(), record.size)
         for record, mask in zip(batch, masks, strict=True)

@@ -33,11 +33,11 @@ from camkit.pipeline.upstream import (
     stored_records,
 )
 from camkit.settings.option import NO_CHANGES
-from camkit.settings.walk import Affinity, Preset, WalkSettings, settings_for, settings_of
+from camkit.settings.walk import Affinity, Preset, WalkSettings, settings_of
 from camkit.stages.maps import Grid, grid_of
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
-from camkit.store.schema import Header
+from camkit.store.schema import Header, Kind, kinds_that
 from camkit.types import Activation, LongerSide, Record, Resolution, Size, no_classes
 from camkit.upsample import upsample
 
@@ -85,7 +85,7 @@ def refine_walk(
     loaded = _load(affinity, ckpt, device)
     with open_input(paths) as store:
         name = name_of_input(paths)
-        settings = settings_for(settings, store.header.kind, affinity, changes, name)
+        settings = settings_for(settings, store.header.holds, affinity, changes, name)
         photos = find_photos(store, images, name)
         view = view_size(resize, loaded.input_size if loaded else None)
         grid = grid_of(size or MAP_STRIDE)
@@ -98,7 +98,7 @@ def refine_walk(
         }
         header = _header(store, photos, parameters, loaded)
         step = partial(
-            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.kind == "signed",
+            walks_of_batch, loaded=loaded, settings=settings, device=device, signed=store.header.holds.is_signed,
             finish=partial(as_mask, num_classes=len(header.classes)) if masks else partial(as_probs, grid=grid),
         )  # fmt: skip
         records = partial(records_with_photos, store=store, photos=photos, view=view, workers=runtime.workers)
@@ -114,6 +114,18 @@ def _check(output: Output, affinity: Affinity, ckpt: Path | str | None, masks: b
         raise UsageError("--size is for probs; masks are as large as the photo")
     if masks and output.dtype is not None:
         raise UsageError("--dtype is for probs; masks are whole numbers")
+
+
+def settings_for(
+    settings: WalkSettings, kind: Kind, affinity: Affinity, changes: Mapping[str, Any], name: str
+) -> WalkSettings:
+    """What counts for an input of this kind and name; UsageError where it cannot walk, or a change has no effect."""
+    takes = kinds_that(lambda kind: kind.class_maps if affinity == "irn" else kind.per_class)
+    if kind.name not in takes:
+        raise UsageError(f"{name} is a {kind.name} store; --affinity {affinity} takes {', '.join(takes)}")
+    if kind.background and "alpha" in changes:
+        raise UsageError(f"--alpha has no effect on {kind.name}, which say what is background; leave it out")
+    return replace(settings, alpha=None) if kind.background else settings
 
 
 def _load(affinity: Affinity, ckpt: Path | str | None, device: Device) -> LoadedAffinity | None:

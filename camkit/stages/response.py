@@ -69,7 +69,7 @@ def asked_response(name: Response, prototypes: Path | str | None, refined: bool 
 def icd_of(loaded: LoadedClassifier) -> ResponseMap:
     """The positive part of its final scores."""
     from camkit.methods.icd import top_down_scores
-    from camkit.methods.icd_response import positive_scores
+    from camkit.methods.signed import positive_scores
     from camkit.models.icd import IcdNetwork
 
     assert isinstance(loaded.network, IcdNetwork)

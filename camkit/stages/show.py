@@ -30,6 +30,7 @@ from camkit.stages.measuring import judge_predictions
 from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overlays, page_card, sheet_rows
 from camkit.store.pipe import receive_store
 from camkit.store.provenance import parameter_words
+from camkit.store.schema import kind_of
 from camkit.view.overlay import tile_size
 from camkit.view.picture import check_picture, save_picture
 from camkit.view.sheet import (
@@ -147,7 +148,7 @@ def _judged_column(column: Column, kind: str, view: View, truth: Path, failures:
         truth,
         Runtime(workers=view.workers),
         list=view.list,
-        thresholds=[view.threshold] if view.threshold is not None and kind == "maps" else None,
+        thresholds=[view.threshold] if view.threshold is not None and kind_of(kind).thresholded else None,
         interval=view.interval,
     )
     failures.update(found.failures)

@@ -292,9 +292,11 @@ def seen_size(recipe: Recipe) -> int | None:
 
 
 def validation_of(
-    judged: Selection | None, input_size: int | None, device: Device, ranks: Ranks, runtime: Runtime
+    judged: Selection | None, input_size: int | None, recipe: Recipe, device: Device, ranks: Ranks, runtime: Runtime
 ) -> Callable[[Any], Mapping[str, float]] | None:
     if judged is None:
         return None
     view = view_size(None, input_size)
-    return partial(judge, selection=judged, view=view, device=device, ranks=ranks, runtime=runtime)
+    return partial(
+        judge, selection=judged, view=view, loss_over=recipe.loss_over, device=device, ranks=ranks, runtime=runtime
+    )

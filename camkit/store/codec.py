@@ -12,7 +12,7 @@ import numpy as np
 from camkit.errors import StoreError
 from camkit.store.attributes import damage, integers, scalar_text, set_text, text
 from camkit.store.provenance import to_json
-from camkit.store.schema import MAX_PIXELS, Header, Kind, kind_of
+from camkit.store.schema import MAX_PIXELS, Header, Kind
 from camkit.types import Activation, Size
 
 GZIP_LEVEL = 4
@@ -24,14 +24,14 @@ TOLERANCE = 1e-3
 
 
 def default_dtype(header: Header) -> str:
-    if header.kind == "masks" and len(header.classes) > 254:
+    if header.holds.is_mask and len(header.classes) > 254:
         return "uint16"
-    return kind_of(header.kind).dtypes[0]
+    return header.holds.dtypes[0]
 
 
 def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
     """The array to be stored; StoreError if the record is not what its kind promises."""
-    kind = kind_of(header.kind)
+    kind = header.holds
     values, where = np.asarray(activation.values), f"the record of {activation.id!r}"
     check_size(activation.size, where)
     check_shape(values.shape, np.asarray(activation.classes), activation.size, header, where)
@@ -50,7 +50,7 @@ def encode(activation: Activation, header: Header, dtype: str) -> np.ndarray:
 def _whole_dtype(values: np.ndarray, dtype: str, header: Header, where: str) -> str:
     if values.dtype.name == dtype or not values.size or values.max() <= np.iinfo(dtype).max:
         return dtype
-    if header.kind == "superpixels":
+    if header.holds.superpixels:
         return "uint32"
     raise StoreError(f"{where} has the value {values.max()}, which {dtype} cannot hold")
 
@@ -62,7 +62,7 @@ def check_size(size: Size, where: str) -> None:
 
 def check_shape(shape: tuple[int, ...], classes: np.ndarray, size: Size, header: Header, where: str) -> None:
     """Before anything is allocated: rank, classes and number of values fit each other, the header and the image."""
-    kind = kind_of(header.kind)
+    kind = header.holds
     if len(shape) != kind.rank:
         raise StoreError(f"{where} has the shape {shape}; {header.kind} have {kind.rank} axes")
     if kind.per_class:
@@ -70,10 +70,10 @@ def check_shape(shape: tuple[int, ...], classes: np.ndarray, size: Size, header:
         if shape[0] != len(classes) + kind.background:
             raise StoreError(f"{where} has {shape[0]} planes for {len(classes)} classes")
         _check_planes(shape, size, where)
-    elif header.kind == "scores" and shape[0] != len(header.classes):
+    elif kind.per_photo and shape[0] != len(header.classes):
         raise StoreError(f"{where} has {shape[0]} scores for {len(header.classes)} classes")
     elif kind.per_pixel and tuple(shape) != tuple(size):
-        what = "a mask" if header.kind == "masks" else header.kind
+        what = "a mask" if kind.is_mask else header.kind
         raise StoreError(f"{where} has {what} of {shape} for an image of {tuple(size)}")
 
 
@@ -95,9 +95,10 @@ def _check_planes(shape: tuple[int, ...], size: Size, where: str) -> None:
 
 
 def check_values(values: np.ndarray, header: Header, where: str) -> None:
-    if header.kind == "masks":
+    kind = header.holds
+    if kind.is_mask:
         return _check_mask(values, len(header.classes), where)
-    if header.kind == "superpixels":
+    if kind.superpixels:
         return _check_superpixels(values, where)
     if values.dtype.kind not in "fiu":
         raise StoreError(f"{where} has values of type {values.dtype}, not numbers")
@@ -106,7 +107,7 @@ def check_values(values: np.ndarray, header: Header, where: str) -> None:
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise StoreError(f"{where} has values that are not finite")
-    if header.kind in ("maps", "probs") and (low < 0 or high > 1 + TOLERANCE):
+    if kind.unit and (low < 0 or high > 1 + TOLERANCE):
         raise StoreError(f"{where} has values from {low:.4g} to {high:.4g}; {header.kind} lie in 0 … 1")
     return None
 
@@ -167,7 +168,7 @@ def _copy_record(source: h5py.Dataset, group: h5py.Group, id: str, header: Heade
             dataset.id.write_direct_chunk(offset, raw, mask)
     else:
         dataset = group.create_dataset(id, data=source[()].astype(dtype), **layout)
-    if kind_of(header.kind).per_class:
+    if header.holds.per_class:
         dataset.attrs["classes"] = classes
     dataset.attrs["size"] = np.asarray(size, np.int64)
     notes = _notes(source, where)
@@ -191,13 +192,13 @@ def check_dataset(dataset: Any, id: str, header: Header, path: str) -> tuple[np.
     where = f"{path}: the record of {id!r}"
     if not isinstance(dataset, h5py.Dataset):
         raise StoreError(f"{where} is not an array")
-    if dataset.shape is None or dataset.dtype.name not in kind_of(header.kind).dtypes:
+    if dataset.shape is None or dataset.dtype.name not in header.holds.dtypes:
         raise StoreError(f"{where} has the type {dataset.dtype}; {header.kind} are {_dtypes(header)}")
     if dataset.is_virtual or dataset.external:
         raise StoreError(f"{where} has its values in another file; camkit does not follow it there")
     size = _size(dataset, where)
     classes = np.zeros(0, np.int64)
-    if kind_of(header.kind).per_class:
+    if header.holds.per_class:
         classes = integers(dataset, "classes", where)
     check_shape(dataset.shape, classes, size, header, where)
     check_storage(dataset, where)
@@ -205,7 +206,7 @@ def check_dataset(dataset: Any, id: str, header: Header, path: str) -> tuple[np.
 
 
 def _dtypes(header: Header) -> str:
-    return " or ".join(kind_of(header.kind).dtypes)
+    return " or ".join(header.holds.dtypes)
 
 
 def _size(dataset: h5py.Dataset, where: str) -> Size:
@@ -234,7 +235,7 @@ def decode(dataset: Any, id: str, header: Header, path: str) -> Activation:
 
 
 def _as_read(stored: np.ndarray, header: Header) -> np.ndarray:
-    if kind_of(header.kind).per_pixel:
+    if header.holds.per_pixel:
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     if stored.dtype.name == "uint8":
         return stored.astype(np.float32) / np.float32(255)

@@ -17,7 +17,7 @@ from camkit.store.attributes import damage, set_text
 from camkit.store.codec import copy_record, read_failure, write_failure, write_record
 from camkit.store.files import create_file, list_ids, open_file, write_complete, write_header
 from camkit.store.parts import sync_folder, writing
-from camkit.store.schema import FAILURES, Header, Kind, folders_of, kind_of
+from camkit.store.schema import FAILURES, Header, Kind, folders_of
 from camkit.types import Activation
 
 OPEN_FILES = 8  # HDF5 keeps more than 1 MB for each
@@ -142,7 +142,7 @@ def join_files(
 
 def _join(records: Mapping[str, Path], failures: Mapping[str, Path], header: Header, stream: BinaryIO) -> None:
     sink = Sink(stream)
-    group = kind_of(header.kind).group
+    group = header.holds.group
     try:
         with Shelf() as shelf, create_file(sink) as file:
             root, made = file.create_group(group), set[str]()

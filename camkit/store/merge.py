@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from camkit.errors import OutputError, StoreError, UsageError
+from camkit.errors import StoreError, UsageError
 from camkit.store.join import join_files
 from camkit.store.parts import Parts
 from camkit.store.reader import Reader, different_run, open_store
@@ -52,9 +52,7 @@ def _is_merged(target: Path, reader: Reader) -> bool:
 
 
 def _write(reader: Reader, parts: Parts, overwrite: bool) -> None:
-    writers = parts.writers()
-    if writers:
-        raise OutputError(f"{parts.out} is being written by {writers[0]}; wait for it to end")
+    parts.check_nobody_writes()
     if parts.files() and not overwrite:
         raise UsageError(
             f"{parts.path} holds the parts of an unfinished run\n"

@@ -140,8 +140,8 @@ class Parts:
 
     def claim(self, shard: tuple[int, int]) -> Lock:
         """The lock of a shard, held until released; OutputError naming the process that has it."""
-        index, count = shard
-        path = self.path / f"lock-{index}-of-{count}"
+        count = shard[1]
+        path = self.lock_of(shard)
         other = self.writers(but=path.name, of_others_than=count)
         if other:
             raise OutputError(f"{self.out} is being written in another number of shards, by {other[0]}")
@@ -151,6 +151,19 @@ class Parts:
             raise OutputError(f"{self.out} is being written by {_signature(path)}; wait for it to end") from None
         lock.sign()
         return lock
+
+    def lock_of(self, shard: tuple[int, int]) -> Path:
+        return self.path / f"lock-{shard[0]}-of-{shard[1]}"
+
+    def check_nobody_writes(self) -> None:
+        """OutputError naming who does. Call within the gate."""
+        writers = self.writers()
+        if writers:
+            raise OutputError(f"{self.out} is being written by {writers[0]}; wait for it to end")
+
+    def of_shard(self, path: Path, shard: tuple[int, int]) -> bool:
+        """Whether a part is this shard's."""
+        return path.name.endswith(_suffix(shard))
 
     def _names(self) -> list[str]:
         return [path.name for path in self.path.iterdir()]
@@ -184,7 +197,7 @@ class Parts:
         return [self.path / name for _, name in sorted(found)]
 
     def add(self, data: bytes, shard: tuple[int, int]) -> Path:
-        path = self.path / f"part-{self._next():06d}-{shard[0]}-of-{shard[1]}.h5"
+        path = self.path / f"part-{self._next():06d}{_suffix(shard)}"
         with writing(path):
             write_atomically(path, data)
         return path
@@ -235,7 +248,7 @@ class Parts:
 
     def drop(self, shard: tuple[int, int], *, parts: bool) -> None:
         """Remove what a killed writer of this shard left half-written, with `parts` all it wrote."""
-        own = f"-{shard[0]}-of-{shard[1]}.h5"
+        own = _suffix(shard)
         with writing(self.path):
             for name in self._names():
                 if name.endswith((own + ".tmp", "-store.h5.tmp")) or (parts and name.endswith(own)):
@@ -259,6 +272,10 @@ class Parts:
     def remove_if_unused(self) -> None:
         if not self.files() and not self.writers() and not (self.path / "run.json").exists():
             self.remove()
+
+
+def _suffix(shard: tuple[int, int]) -> str:
+    return f"-{shard[0]}-of-{shard[1]}.h5"
 
 
 def _same_content(one: Path, other: Path) -> bool:

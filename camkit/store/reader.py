@@ -19,7 +19,7 @@ from camkit.store.attributes import damage
 from camkit.store.codec import check_dataset, decode, read_failure
 from camkit.store.files import list_ids, open_file, read_header
 from camkit.store.provenance import Names, counted, difference, plain, to_json
-from camkit.store.schema import FAILURES, Header, check_ids, kind_of
+from camkit.store.schema import FAILURES, Header, check_ids
 from camkit.types import Activation, Size
 
 
@@ -44,7 +44,7 @@ class Reader:
             self._files.append(_open_as(name, path))
             headers.append(read_header(self._files[-1], Path(name)))
         self.header = _one_run(headers, self.names)
-        self._group = kind_of(self.header.kind).group
+        self._group = self.header.holds.group
         self._at: dict[str, int] = self._index(self._group)
         self._failed_at: dict[str, int] = self._index(FAILURES)
         _check_apart(self._at, self._failed_at, self.names)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +46,47 @@ class Rows:
     def __len__(self) -> int:
         return len(self.groups)
 
+    @classmethod
+    def none(cls) -> Rows:
+        return cls(*(np.empty(0, dtype) for dtype in (np.uint32, np.uint64, np.uint32, np.uint32)))
+
+    @classmethod
+    def of_image(cls, image: int, group: int, priorities: np.ndarray, cells: np.ndarray) -> Rows:
+        count = len(cells)
+        same = np.full(count, group, np.uint32), priorities, np.full(count, image, np.uint32)
+        return cls(*same, cells.astype(np.uint32))
+
+    @classmethod
+    def joined(cls, several: Sequence[Rows]) -> Rows:
+        columns = zip(*(vars(rows).values() for rows in several), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
     def at(self, where: np.ndarray) -> Rows:
         return Rows(self.groups[where], self.priorities[where], self.images[where], self.cells[where])
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part file without the features: rows are ordered by group, and within a group by priority."""
+    """A part file without the features: rows are ordered by group, and within a group by priority.
+
+    places [n]: where in the file each row is; None: they are all of the file's
+    """
 
     path: Path
     images: tuple[SeenImage, ...]
     failures: Mapping[str, str]
     rows: Rows
+    places: np.ndarray | None = None
+
+    def without(self, ids: Collection[str]) -> Part:
+        """The same without what it tells of these images."""
+        kept = [number for number, image in enumerate(self.images) if image.id not in ids]
+        if len(kept) == len(self.images):
+            return self
+        places = np.flatnonzero(np.isin(self.rows.images, kept))
+        rows = self.rows.at(places)
+        rows = replace(rows, images=np.searchsorted(kept, rows.images).astype(np.uint32))
+        return replace(self, images=tuple(self.images[number] for number in kept), rows=rows, places=places)
 
     def span(self, group: int, limit: np.uint64) -> slice:
         """The rows of a group that are not above a priority."""
@@ -84,6 +113,16 @@ def encode_part(
     return stream.getvalue(), ordered
 
 
+def read_parts(paths: Sequence[Path]) -> list[Part]:
+    """Oldest first, as the paths are. Where several tell of an image, the later one wins."""
+    found: list[Part] = []
+    known: set[str] = set()
+    for path in reversed(paths):
+        found.append(read_part(path).without(known))
+        known.update(image.id for image in found[-1].images)
+    return found[::-1]
+
+
 def read_part(path: Path) -> Part:
     """OutputError if the part is damaged: it is of this run, and can be made again."""
     try:
@@ -95,6 +134,8 @@ def read_part(path: Path) -> Part:
                 SeenImage(id, (height, width), (h, w), dict(counts))
                 for id, height, width, h, w, counts in about["images"]
             )
+            if rows.images.max(initial=0) >= max(1, len(images)):
+                raise StoreError(f"{path} has rows of an image that it does not name")
             return Part(path, images, about["failures"], rows)
     except StoreError as error:
         raise OutputError(f"{error}\nremove that part: its images will be seen again") from error
@@ -103,7 +144,7 @@ def read_part(path: Path) -> Part:
 def read_features(part: Part, span: slice) -> np.ndarray:
     """[n, D] float32."""
     with open_file(part.path) as file, damage(str(part.path)):
-        return file["features"][span]
+        return file["features"][span if part.places is None else part.places[span]]
 
 
 def shrink_part(part: Part, kept: np.ndarray) -> Part:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from camkit.errors import StoreError
 
@@ -22,16 +22,37 @@ MAX_DEPTH = 32
 MAX_TEXT = 16 << 20
 
 
+MaskRule = Literal["threshold", "sign", "largest", "given"]
+"""What says which class a pixel is of: the largest map above a threshold, a score above 0, the largest probability,
+or the record itself, which is a mask."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What the datasets of one kind of store look like."""
+    """What the datasets of one kind of store look like, and so what can be done with them.
 
+    dtypes       allowed ones; the first is the default
+    background   planes in front of those of the classes
+    unit         values lie in 0 … 1
+    mask         how a mask is made of a record; None: it says nothing about the classes of pixels
+    superpixels  a record numbers the regions of the photo
+    called       in sentences, where that is not the name
+    """
+
+    name: str
     group: str
     rank: int
     dtypes: tuple[str, ...]
-    """Allowed dtypes; the first is the default."""
     background: int = 0
-    """Planes in front of those of the classes."""
+    unit: bool = False
+    mask: MaskRule | None = None
+    superpixels: bool = False
+    called: str = ""
+
+    @property
+    def per_photo(self) -> bool:
+        """A number for every class of the store."""
+        return self.rank == 1
 
     @property
     def per_class(self) -> bool:
@@ -42,18 +63,52 @@ class Kind:
         """A whole number for every pixel of the photo."""
         return self.rank == 2
 
+    @property
+    def class_maps(self) -> bool:
+        """A plane for every class of the photo, and none for the background."""
+        return self.per_class and not self.background
 
-KINDS: dict[str, Kind] = {
-    "maps": Kind("maps", 3, ("float16", "float32", "uint8")),
-    "signed": Kind("maps", 3, ("float16", "float32")),
-    "probs": Kind("probs", 3, ("float16", "float32"), background=1),
-    "scores": Kind("scores", 1, ("float32",)),
-    "masks": Kind("masks", 2, ("uint8", "uint16")),
-    "superpixels": Kind("superpixels", 2, ("uint16", "uint32")),
-}
+    @property
+    def thresholded(self) -> bool:
+        return self.mask == "threshold"
 
-PROTOTYPES: dict[str, Kind] = {"prototypes": Kind("prototypes", 2, ("float32",))}
+    @property
+    def is_signed(self) -> bool:
+        return self.mask == "sign"
+
+    @property
+    def is_mask(self) -> bool:
+        return self.mask == "given"
+
+    @property
+    def masks_in_passing(self) -> bool:
+        """Masks of it need no other witness, as those of signed scores do: camkit mask alone makes these."""
+        return self.mask is not None and not self.is_signed
+
+
+_KINDS = (
+    Kind("maps", "maps", 3, ("float16", "float32", "uint8"), unit=True, mask="threshold"),
+    Kind("signed", "maps", 3, ("float16", "float32"), mask="sign", called="signed scores"),
+    Kind("probs", "probs", 3, ("float16", "float32"), background=1, unit=True, mask="largest"),
+    Kind("scores", "scores", 1, ("float32",)),
+    Kind("masks", "masks", 2, ("uint8", "uint16"), mask="given"),
+    Kind("superpixels", "superpixels", 2, ("uint16", "uint32"), superpixels=True),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
+
+PROTOTYPES: dict[str, Kind] = {"prototypes": Kind("prototypes", "prototypes", 2, ("float32",))}
 """The one kind that is not about images."""
+
+
+def kinds_that(fact: Callable[[Kind], Any]) -> tuple[str, ...]:
+    """The names of those of which it is true."""
+    return tuple(name for name, kind in KINDS.items() if fact(kind))
+
+
+def in_words(names: Iterable[str]) -> str:
+    """As a sentence has them: 'maps, signed scores or masks'."""
+    *others, last = (KINDS[name].called or name for name in names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 @dataclass(frozen=True)
@@ -65,6 +120,10 @@ class Header:
     image_root: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     shard: str = ""
+
+    @property
+    def holds(self) -> Kind:
+        return kind_of(self.kind)
 
 
 def kind_of(name: str) -> Kind:

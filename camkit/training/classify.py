@@ -18,7 +18,7 @@ from camkit.methods.response import network_input
 from camkit.models.classifier import ClassifierNetwork, Colour
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
-from camkit.settings.recipe import Augmentation
+from camkit.settings.recipe import Augmentation, LossOver
 from camkit.training.augment import draw_geometry, jitter_colours
 from camkit.types import Box, Size
 
@@ -113,17 +113,20 @@ def stack_photos(
     return images.float().contiguous(memory_format=order)
 
 
-def losses(network: nn.Module, batch: Batch, epochs_done: float) -> dict[str, Tensor]:
-    """Binary cross entropy of every class, averaged over classes and photos."""
+def losses(network: nn.Module, batch: Batch, epochs_done: float, *, over: LossOver) -> dict[str, Tensor]:
     assert isinstance(network, ClassifierNetwork)
-    return {"classification": classification_loss(network.logits(network_input(batch.images, network)), batch)}
+    logits = network.logits(network_input(batch.images, network))
+    return {"classification": classification_loss(logits, batch.targets, over)}
 
 
-def classification_loss(logits: Tensor, batch: Batch) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.float(), batch.targets)
+def classification_loss(logits: Tensor, targets: Tensor, over: LossOver) -> Tensor:
+    """Binary cross entropy of every class: the mean over photos of the mean, or the sum, over classes. Both [B, C]."""
+    every = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    return (every.sum(1) if over == "sum" else every.mean(1)).mean()
 
 
-def validation_loss(scores: np.ndarray, truth: np.ndarray) -> float:
+def validation_loss(scores: np.ndarray, truth: np.ndarray, over: LossOver) -> float:
     """The same loss, of sigmoid scores [N, C] against truth [N, C] of 0 and 1."""
     chances = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).mean())
+    every = -(truth * np.log(chances) + (1 - truth) * np.log(1 - chances))
+    return float((every.sum(1) if over == "sum" else every.mean(1)).mean())

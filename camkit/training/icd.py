@@ -16,7 +16,7 @@ from camkit.models.levels import on_grid, sample_at
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.icd import IcdRecipe
-from camkit.settings.recipe import Augmentation
+from camkit.settings.recipe import Augmentation, LossOver
 from camkit.training import classify
 from camkit.training.planes import OUTSIDE, WithPlane, load_warped, stack_planes
 from camkit.training.ranks import Ranks
@@ -51,7 +51,14 @@ def collate(
 
 
 def losses(
-    network: nn.Module, batch: Batch, epochs_done: float, *, recipe: IcdRecipe, with_superpixels: bool, ranks: Ranks
+    network: nn.Module,
+    batch: Batch,
+    epochs_done: float,
+    *,
+    recipe: IcdRecipe,
+    over: LossOver,
+    with_superpixels: bool,
+    ranks: Ranks,
 ) -> dict[str, Tensor]:
     """Equation 13. The bottom-up loss reaches the directions alone, the top-down loss its own branch and the trunk."""
     assert isinstance(network, IcdNetwork)
@@ -69,12 +76,14 @@ def losses(
             refined = icd.average_in_superpixels(refined, superpixels, recipe.superpixel_vote)
         refined = icd.one_class_each(refined, present)
     bottom_up = icd.bottom_up_losses(raw, present, inside, recipe.bottom_up)
-    top_down = icd.top_down_losses(branches.adapted, refined, present, inside, recipe.ignore_band)
-    return {
-        "classification": classify.classification_loss(branches.logits, batch.seen),
+    found = {
+        "classification": classify.classification_loss(branches.logits, batch.seen.targets, over),
         "bottom_up": recipe.bottom_up_weight * _mean_of_single(bottom_up, icd.has_one_class(present), ranks),
-        "top_down": icd.top_down_weight(epochs_done, recipe.top_down_warmup) * top_down.mean(),
     }
+    if branches.adapted is not None:
+        top_down = icd.top_down_losses(branches.adapted, refined, present, inside, recipe.ignore_band)
+        found["top_down"] = icd.top_down_weight(epochs_done, recipe.top_down_warmup) * top_down.mean()
+    return found
 
 
 def _mean_of_single(losses: Tensor, single: Tensor, ranks: Ranks) -> Tensor:

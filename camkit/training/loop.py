@@ -6,6 +6,7 @@ with the same weights as one left alone.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,12 +28,13 @@ from camkit.pipeline.progress import show_progress
 from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.interruption import Interruption
+from camkit.training.optimiser import Group, make_optimiser
 from camkit.training.ranks import Ranks
+from camkit.training.resting import below, hold_still, train_mode
 from camkit.training.schedule import MovingAverage, rate_factor
 
 log = logging.getLogger("camkit")
 
-BatchNorm = nn.modules.batchnorm._BatchNorm
 Losses = Mapping[str, Tensor]
 Figures = Mapping[str, float]
 
@@ -42,16 +44,19 @@ class Job:
     """What a trainer brings.
 
     network   what is trained and kept
-    fresh     names of its modules that start from nothing: they learn faster
+    fresh     names of its modules and weights that start from nothing: they learn faster
     items     what one epoch goes through; they are got in the main thread, where stores are read
     load      item, random numbers → sample; in threads
     collate   samples → batch, on the device
     losses    network, batch, epochs done (with fraction) → losses by name, to be minimised together
+    watched   names among them that are not minimised but noted: [B], of each photo, NaN where there is nothing to note
     validate  network in evaluation mode → figures by name
-    best_by   the figure whose largest value marks the best epoch; None: the last epoch is the best
+    best_by   the figure whose largest value (of a loss the smallest) marks the best epoch; None: the last is the best
     save      network, epoch and figures, path → checkpoint
     draw      history, path → picture of the learning curve
     resting   names of modules that do not learn, besides those of the recipe
+    upper     names of modules that learn alone while the recipe lets all others rest
+    groups    how parameters learn; what is in none rests. None: what is fresh learns `head_factor` times as fast
     """
 
     network: nn.Module
@@ -65,16 +70,21 @@ class Job:
     save: Callable[[nn.Module, Mapping[str, Any], Path], None]
     draw: Callable[[History, Path], None]
     resting: Sequence[str] = ()
+    upper: Sequence[str] = ()
+    watched: Sequence[str] = ()
+    groups: Sequence[Group] | None = None
 
 
 @dataclass
 class State:
-    """Where a training is. `sums`: of the losses in this epoch so far, and of their weights."""
+    """Where a training is. `sums`: of the losses in this epoch so far, and of what was watched; `counts`: of the
+    photos that had it."""
 
     epoch: int = 0
     step: int = 0
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
     history: History = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -83,7 +93,8 @@ class State:
         measured = [row for row in self.history if best_by is not None and row.get(best_by) is not None]
         if not measured:
             return self.history[-1] if self.history else None
-        return max(measured, key=lambda row: row[best_by] or 0.0)  # type: ignore[index]
+        sign = -1 if str(best_by).endswith("loss") else 1
+        return max(measured, key=lambda row: sign * (row[best_by] or 0.0))  # type: ignore[index]
 
 
 class WithLosses(nn.Module):
@@ -129,16 +140,20 @@ class _Run:
         photos = min(recipe.batch_size, len(job.items))
         if photos < ranks.count:
             raise UsageError(f"a batch of {photos} leaves some of {ranks.count} ranks without a photo; start fewer")
+        if photos // ranks.count < recipe.accumulate:
+            raise UsageError(f"--accumulate {recipe.accumulate}: a rank has but {photos // ranks.count} photos a step")
         self.job, self.recipe, self.folder, self.device, self.ranks = job, recipe, folder, device, ranks
         self.workers, self.stop_on_error, self.seconds_between_saves = workers, stop_on_error, seconds_between_saves
         self.interruption = Interruption()
         self.state = State()
         self.saved = time.monotonic()
         self.resting = [*recipe.freeze, *job.resting]
-        _hold_still(job.network, self.resting, norms=not recipe.norm_learns)
-        self.optimiser = make_optimiser(job.network, job.fresh, recipe)
+        hold_still(job.network, self.resting, norms=not recipe.norm_learns)
+        self.optimiser = make_optimiser(job.network, job.fresh, recipe, job.groups)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.module = ranks.joined(WithLosses(job), device)
+        self.lower = below(job.network, job.upper) if recipe.rest_epochs else None
+        self.module: nn.Module | None = None
+        self.lower_rests = False
         self.average = MovingAverage(job.network, recipe.ema) if recipe.ema is not None else None
 
     @property
@@ -179,7 +194,7 @@ class _Run:
         state, started = self.state, time.monotonic()
         title = f"epoch {state.epoch + 1}/{self.recipe.epochs}"
         before = state.seconds
-        _train_mode(self.job.network, self.resting, freeze_norm=self.recipe.freeze_norm)
+        self.enter_phase()
         with show_progress(title, self.batches - state.step, "steps") as progress:
             for samples in self.load_batches():
                 interrupted = self.take_step(samples)
@@ -190,6 +205,20 @@ class _Run:
                     self.save_state()
                 if interrupted:
                     raise KeyboardInterrupt
+
+    def enter_phase(self) -> None:
+        """What learns in this epoch: ranks average the gradients of that alone."""
+        rests = self.state.epoch < self.recipe.rest_epochs
+        if self.module is None or rests != self.lower_rests:
+            self.lower_rests, self.module = rests, None  # the old one lets go of the weights
+            if self.lower is not None:
+                learns = f"{', '.join(self.job.upper)} alone, for {self.recipe.rest_epochs} epochs" if rests else "all"
+                log.info("what learns now: %s", learns)
+                for weight in self.lower.weights:
+                    weight.requires_grad_(not rests)
+            self.module = self.ranks.joined(WithLosses(self.job), self.device)
+        lower = self.lower.modules if self.lower is not None and rests else ()
+        train_mode(self.job.network, [*self.resting, *lower], freeze_norm=self.recipe.freeze_norm)
 
     def load_batches(self) -> Iterator[list[Any]]:
         """This rank's samples of each batch of the epoch that is still to come."""
@@ -221,7 +250,9 @@ class _Run:
     def take_step(self, samples: Sequence[Any]) -> bool:
         """One step of the optimiser; True if somebody wants the training to stop."""
         state, recipe = self.state, self.recipe
-        if not samples:
+        assert self.module is not None
+        parts = [part for part in _in_parts(samples, recipe.accumulate) if part]
+        if len(parts) < (recipe.accumulate if self.ranks.count > 1 else 1):
             if self.ranks.count > 1:
                 raise InputError("no photo of a rank's share of a batch can be read; see the warnings above")
             return self.interruption.wanted
@@ -230,12 +261,16 @@ class _Run:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor(recipe, epochs_done)
         self.optimiser.zero_grad(set_to_none=True)
-        with arithmetic(self.device):
-            losses = self.module(self.job.collate(samples), epochs_done)
-            total = torch.stack([loss.float() for loss in losses.values()]).sum()
-            images, interrupted = self._add_up(losses, total, len(samples))
-            # ranks average their gradients; their shares of a batch may differ by a photo
-            (total * (len(samples) * self.ranks.count / images)).backward()
+        interrupted = False
+        for part in parts:
+            with arithmetic(self.device):
+                found = self.module(self.job.collate(part), epochs_done)
+                losses = {name: loss.float() for name, loss in found.items() if name not in self.job.watched}
+                total = torch.stack([*losses.values()]).sum()
+                images, wanted = self._add_up(losses, total, [found[name] for name in self.job.watched], len(part))
+                # ranks average their gradients; their shares of a batch may differ by a photo
+                (total * (len(part) * self.ranks.count / (images * len(parts)))).backward()
+            interrupted |= wanted
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.job.network.parameters(), recipe.clip)
         self.optimiser.step()
@@ -243,7 +278,7 @@ class _Run:
             self.average.update(self.job.network, state.steps)
         return interrupted
 
-    def _add_up(self, losses: Losses, total: Tensor, count: int) -> tuple[float, bool]:
+    def _add_up(self, losses: Losses, total: Tensor, watched: Sequence[Tensor], count: int) -> tuple[float, bool]:
         """Keep the losses for the learning curve: the photos of all ranks, and whether one of them is to stop.
 
         A loss that is no number ends the training before it does harm.
@@ -251,12 +286,18 @@ class _Run:
         names = ["loss", *(f"loss_{name}" for name in losses if len(losses) > 1)]
         values = [total, *(losses.values() if len(losses) > 1 else ())]
         row = torch.stack([value.detach().double() * count for value in values])
+        seen = [number for value in watched for number in (value.nansum(), (~value.isnan()).sum())]
+        noted = torch.stack([number.double() for number in seen]) if seen else row.new_empty(0)
         flags = row.new_tensor([count, float(self.interruption.wanted)])
-        *sums, images, interrupted = self.ranks.total(torch.cat([row, flags])).tolist()
+        everything = self.ranks.total(torch.cat([row, flags, noted])).tolist()
+        sums, told = everything[: len(names)], everything[len(names) + 2 :]
+        images, interrupted = everything[len(names) : len(names) + 2]
         if not np.isfinite(sums).all():
             self._stop_at_nan(f"the loss is not a number any more, at step {self.state.step + 1} of {self.batches}")
-        for name, value in zip([*names, "images"], [*sums, images], strict=True):
+        counts = {**dict.fromkeys(names, images), **dict(zip(self.job.watched, told[1::2], strict=True))}
+        for name, value in [*zip(names, sums, strict=True), *zip(self.job.watched, told[::2], strict=True)]:
             self.state.sums[name] = self.state.sums.get(name, 0.0) + value
+            self.state.counts[name] = self.state.counts.get(name, 0.0) + counts[name]
         return images, interrupted > 0
 
     def _stop_at_nan(self, what: str) -> None:
@@ -271,18 +312,17 @@ class _Run:
     def close_epoch(self) -> None:
         """Judge, note and keep what the epoch has brought."""
         state = self.state
-        if not state.sums.get("images"):
+        if not state.counts.get("loss"):
             raise InputError(f"none of the {len(self.job.items)} training photos can be read; see the warnings above")
         if not all(bool(value.isfinite().all()) for value in self.result.state_dict().values()):
             self._stop_at_nan(f"the weights are not numbers any more, after step {self.batches} of {self.batches}")
         figures = self._judge()
-        images = state.sums.pop("images")
         row: dict[str, float | None] = {"epoch": state.epoch + 1}
-        row |= {name: value / images for name, value in state.sums.items()}
+        row |= {name: value / state.counts[name] if state.counts[name] else None for name, value in state.sums.items()}
         row["learning_rate"] = self.rates[0] * rate_factor(self.recipe, state.epoch + 1 - 1 / self.batches)
         row |= {name: None if np.isnan(value) else value for name, value in figures.items()}
         state.history.append(row)
-        state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+        state.epoch, state.step, state.sums, state.counts = state.epoch + 1, 0, {}, {}
         if self.ranks.first:
             self._keep(row)
         self.save_state()
@@ -312,54 +352,10 @@ class _Run:
         self.job.draw(state.history, folder.path / "curve.png")
 
 
-def make_optimiser(network: nn.Module, fresh: Sequence[str], recipe: Recipe) -> torch.optim.Optimizer:
-    """Weights that start from nothing learn `head_factor` times as fast."""
-    new = {id(p) for name in fresh for p in network.get_submodule(name).parameters()}
-    learning = [p for p in network.parameters() if p.requires_grad]
-    split = [[p for p in learning if id(p) not in new], [p for p in learning if id(p) in new]]
-    factors = (1.0, recipe.head_factor)
-    groups = [
-        {"params": chosen, "lr": recipe.rate * factor} for chosen, factor in zip(split, factors, strict=True) if chosen
-    ]
-    if not groups:
-        raise UsageError("--freeze leaves nothing to train")
-    if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-
-
-def check_resting(network: nn.Module, names: Sequence[str]) -> None:
-    known = dict(network.named_modules())
-    for name in names:
-        if name not in known or not name:
-            top = ", ".join(_largest(network))
-            raise UsageError(f"--freeze {name}: the network has no such module; its largest are {top}")
-
-
-def _largest(network: nn.Module, inside: str = "") -> list[str]:
-    """The names of its children, or of their children where there is but one."""
-    children = dict(network.named_children())
-    if len(children) != 1:
-        return [inside + name for name in children]
-    ((name, only),) = children.items()
-    return _largest(only, f"{inside}{name}.") or [inside + name]
-
-
-def _hold_still(network: nn.Module, names: Sequence[str], *, norms: bool) -> None:
-    check_resting(network, names)
-    still = [network.get_submodule(name) for name in names]
-    still += [module for module in network.modules() if norms and isinstance(module, BatchNorm)]
-    for module in still:
-        module.requires_grad_(requires_grad=False)
-
-
-def _train_mode(network: nn.Module, resting: Sequence[str], *, freeze_norm: bool) -> None:
-    network.train()
-    for module in network.modules():
-        if isinstance(module, BatchNorm) and freeze_norm:
-            module.eval()
-    for name in resting:
-        network.get_submodule(name).eval()
+def _in_parts(samples: Sequence[Any], parts: int) -> list[Sequence[Any]]:
+    """As even as can be, in their order: ranks then have the same parts of a batch as one process."""
+    ends = [len(samples) * number // parts for number in range(parts + 1)]
+    return [samples[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _sentence(row: Mapping[str, float | None], epochs: int, seconds: float) -> str:

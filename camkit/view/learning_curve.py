@@ -1,4 +1,4 @@
-"""How a training went, as a picture: the loss above, mean average precision below, over the epochs."""
+"""How a training went, as a picture: the loss above, below how well it does, over the epochs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ LEFT, TOP, RIGHT, BOTTOM, GAP = 74, 132, 150, 66, 112
 
 Row = Mapping[str, float | None]
 
+MEASURES = {
+    "mean_average_precision": ("mAP", "mean average precision, percent"),
+    "mean_iou": ("mIoU", "mean IoU, percent"),
+}
+"""What is drawn below the loss, and what people call it."""
+
 
 def draw_learning_curve(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
     """Write the PNG `path`. A row is an epoch: "epoch", "loss" and, where measured, "validation_loss" and
-    "mean_average_precision" in [0, 1]; None and numbers that are not finite leave a point out."""
+    one of MEASURES in [0, 1]; None and numbers that are not finite leave a point out."""
     losses = [Line("training", _points(rows, "loss"), BLUE, 3.2)]
     losses.append(Line("validation", _points(rows, "validation_loss"), VERMILION, 3.2))
     losses = [line for line in losses if line.points]
-    precisions = _points(rows, "mean_average_precision")
+    measure = next((name for name in MEASURES if _points(rows, name)), next(iter(MEASURES)))
+    precisions = _points(rows, measure)
     if not losses and not precisions:
         raise UsageError("a learning curve needs at least one epoch with a loss or a mean average precision")
     epochs = _epochs([*(point for line in losses for point in line.points), *precisions])
     charts = [_loss_chart(epochs, losses)] if losses else []
     if precisions:
-        charts.append(_precision_chart(epochs, precisions))
+        charts.append(_precision_chart(epochs, precisions, measure))
     canvas = Canvas(WIDTH, TOP + len(charts) * (PANEL + GAP) - GAP + BOTTOM)
     for number, chart in enumerate(charts):
         top = TOP + number * (PANEL + GAP)
         canvas.chart(chart, Frame(LEFT, top, WIDTH - RIGHT, top + PANEL))
-    canvas.title(LEFT, title or "Training", _summary(losses, precisions))
+    canvas.title(LEFT, title or "Training", _summary(losses, precisions, measure))
     canvas.save(path, "the learning curve")
 
 
@@ -57,14 +64,14 @@ def _loss_chart(epochs: Axis, lines: Sequence[Line]) -> Chart:
     return Chart(epochs, Axis("loss", bottom, top), lines)
 
 
-def _precision_chart(epochs: Axis, points: Sequence[Point]) -> Chart:
+def _precision_chart(epochs: Axis, points: Sequence[Point], measure: str) -> Chart:
     values = [value for _, value in points]
     lowest = math.floor(min(values) * 10 + 1e-9) / 10
     highest = math.ceil(max(values) * 10 - 1e-9) / 10
     if highest - lowest < 0.1:
         lowest, highest = (lowest, lowest + 0.1) if lowest < 0.95 else (0.9, 1.0)
-    axis = Axis("mean average precision, percent", lowest, highest, percent)
-    return Chart(epochs, axis, [Line("mAP", points, BLUE, 3.2)], _best(points))
+    short, title = MEASURES[measure]
+    return Chart(epochs, Axis(title, lowest, highest, percent), [Line(short, points, BLUE, 3.2)], _best(points))
 
 
 def _best(points: Sequence[Point]) -> Point:
@@ -72,9 +79,9 @@ def _best(points: Sequence[Point]) -> Point:
     return max(points, key=lambda point: (point[1], -point[0]))
 
 
-def _summary(losses: Sequence[Line], precisions: Sequence[Point]) -> str:
+def _summary(losses: Sequence[Line], precisions: Sequence[Point], measure: str) -> str:
     last = [f"{line.name} loss {line.points[-1][1]:.4g}" for line in losses]
     if precisions:
         epoch, value = _best(precisions)
-        last.append(f"best mAP {100 * value:.1f} % after epoch {epoch:g}")
+        last.append(f"best {MEASURES[measure][0]} {100 * value:.1f} % after epoch {epoch:g}")
     return ", ".join(last)

@@ -19,7 +19,7 @@ import torch
 
 import camkit
 from camkit.pipeline.device import choose_device, inference
-from camkit.settings import infercam as settings
+from camkit.settings.infercam import FAST, settings_of
 from camkit.stages import maps
 from camkit.stages.network import load_network
 
@@ -62,7 +62,7 @@ def main() -> None:
         "cam": lambda out: camkit.cam(inputs, camkit.Network(ckpt), out, resize=resize),
         "infercam": lambda out: camkit.infercam(inputs, camkit.Network(ckpt), out, resize=resize),
         "infercam --fast": lambda out: camkit.infercam(
-            inputs, camkit.Network(ckpt), out, resize=resize, settings=settings.settings_of("paper", settings.FAST)
+            inputs, camkit.Network(ckpt), out, resize=resize, settings=settings_of(changes=FAST)
         ),
     }
     shapes: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in kinds}

@@ -213,7 +213,7 @@ BAD = [
     (("--arch", "toy", "--preset", "best"), "Invalid value for '--preset'"),
     (("--arch", "toy", "--out", "x.pth"), "give a name that ends so"),
     (("--arch", "toy", "--scale-range", "1"), "give 2 numbers"),
-    (("--arch", "toy", "--crop", "big"), "give a number of pixels, or none"),
+    (("--arch", "toy", "--crop", "big"), "--crop big: give a number of pixels up to 10,000, or none"),
     (("--arch", "toy", "--freeze", "layer9"), "no such module"),
     (("--arch", "toy", "--list", "nothing"), "neither a file nor a split"),
     (("--arch", "toy", "--init", "no.pth"), "no.pth"),

@@ -247,10 +247,12 @@ def test_a_folder_of_pngs_is_one_run_and_nobody_elses(world: World, cams: Path, 
         assert refused.returncode == 2
         assert "did not write" in said(refused)
     assert (strange / "precious.png").read_bytes() == b"drawn by hand"
+    few = ("cam", "--ckpt", world.ckpt, "--images", world.root, "--limit", "2", "--out", "few.h5")
+    assert camkit(*few, cwd=tmp_path).returncode == 0
     assert camkit("mask", cams, "--png", "masks", cwd=tmp_path).returncode == 0
-    (tmp_path / "masks" / "left over.png").write_bytes(b"of an earlier input")
-    assert camkit("mask", cams, "--png", "masks", "--threshold", "0.9", "--overwrite", cwd=tmp_path).returncode == 0
-    assert sorted(path.stem for path in (tmp_path / "masks").glob("*.png")) == list(world.ids)
+    (tmp_path / "masks" / "mine.png").write_bytes(b"drawn by hand")
+    assert camkit("mask", "few.h5", "--png", "masks", "--overwrite", cwd=tmp_path).returncode == 0
+    assert sorted(path.stem for path in (tmp_path / "masks").glob("*.png")) == [*world.ids[:2], "mine"]
 
 
 def test_photos_of_the_same_names_in_another_folder_are_another_run(world: World, tmp_path: Path) -> None:

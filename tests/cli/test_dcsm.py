@@ -192,7 +192,7 @@ def test_a_network_of_the_users_own(world: World, tmp_path: Path, activation: st
     [
         (("--layers", "layer4"), "--layers layer4: its gradients are the same at every position"),
         (("--layers", "conv9"), "--layers conv9: the network has no such layer; it has input, layer1, layer2"),
-        (("--layers", ""), "no such layer"),
+        (("--layers", ""), "--layers: give at least one"),
         (("--backprop", "input", "--layers", "layer1"), "--backprop input is about the layer input alone"),
         (("--backprop", "odd"), "--backprop"),
         (("--candidates", "-1"), "--candidates"),

@@ -38,6 +38,24 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_signed_cam_is_judged_as_scores_are(made: Path, world: World, tmp_path: Path) -> None:
+    cam = ("cam", "--signed", "--ckpt", made / "icd.safetensors", "--images", world.root, "--scales", "1", "--no-flip")
+    apply = ("icd-apply", "--branch", "cam", "--raw", "--ckpt", made / "icd.safetensors", "--images", world.root)
+    for command, name in ((cam, "balanced.h5"), ((*cam, "--raw"), "raw.h5"), (apply, "same.h5")):
+        result = camkit(*command, "--out", name, cwd=tmp_path)
+        assert result.returncode == 0, said(result)
+        judged = camkit("evaluate", name, "--gt", world.root, "--json", cwd=tmp_path)
+        report = json.loads(judged.stdout)
+        assert [row["margin"] for row in report["seeds"]] == [0, 0.1, 0.3, 0.5]
+        assert 0 < report["mean_average_precision"] < 1
+    with open_store(tmp_path / "raw.h5") as raw, open_store(tmp_path / "same.h5") as same:
+        for id in world.ids:
+            np.testing.assert_allclose(raw.read(id).values, same.read(id).values, atol=1e-2)
+    seeds = camkit("mask", made / "scores.h5", "--rule", "icd", "--cams", "raw.h5", "--out", "s.h5", cwd=tmp_path)
+    assert seeds.returncode == 0, said(seeds)
+    assert "own largest" not in said(seeds)
+
+
 def seeds(made: Path, tmp_path: Path, *options: object) -> dict[str, np.ndarray]:
     result = camkit("mask", made / "scores.h5", *options, "--out", "seeds.h5", "--overwrite", cwd=tmp_path)
     assert result.returncode == 0, said(result)
@@ -111,7 +129,10 @@ def test_it_is_said_when_several_classes_have_no_cams(made: Path, tmp_path: Path
         (("scores.h5", "--threshold", "0.2"), "--threshold is for maps, but scores.h5 holds signed"),
         (("cams.h5", "--saliency", "saliency"), "--saliency is for signed scores"),
         (("cams.h5", "--cams", "cams.h5"), "--cams is for signed scores"),
-        (("scores.h5", "--cams", "superpixels.h5"), "superpixels.h5 holds superpixels; --cams takes maps"),
+        (
+            ("scores.h5", "--cams", "superpixels.h5"),
+            "superpixels.h5 holds superpixels; --cams takes what camkit icd-apply --branch cam --raw",
+        ),
         (("scores.h5", "--rule", "mine"), "--rule"),
     ],
 )

@@ -66,6 +66,7 @@ def test_a_training_leaves_a_checkpoint_that_others_can_use(scenes: World, tmp_p
     assert info.returncode == 0, said(info)
     assert "features conv5, structure c, hidden 8" in info.stdout.decode()
     assert "camkit icd-train" in info.stdout.decode()
+    assert "loss_over=sum" in info.stdout.decode()
     assert "not needed" not in info.stdout.decode()
     used = camkit(
         "cam", "--ckpt", "icd.safetensors", "--images", scenes.root, "--limit", "2", "--out", "c.h5", cwd=tmp_path
@@ -145,7 +146,8 @@ def test_a_vgg16_of_imagenet_becomes_icds(scenes: World, tmp_path: Path) -> None
         "--batch-size", "7", "--crop", "48", "--rate", "0.0001", "--out", "v.safetensors", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, said(result)
-    assert "made anew for ICD: fc6, fc7, head" in said(result)
+    assert "fc6 and fc7 are thinned out for ICD" in said(result)
+    assert "ICD's own fc6 and fc7 start as copies of the classifier's" in said(result)
     weights = load_file(tmp_path / "v.safetensors")
     assert weights["fc6.weight"].shape == (32, 16, 3, 3)
     assert weights["icd.fc6.weight"].shape == (32, 16, 3, 3)
@@ -211,16 +213,45 @@ BAD = [
     (("--superpixels", "no.h5"), "no.h5"),
     (("--superpixels", "few.h5"), "no superpixels of 11 of 14 training photos"),
     (("--superpixels", "maps.h5"), "maps.h5 holds maps"),
-    (("--ignore-band", "1"), "--ignore-band 1: give a share"),
-    (("--bottom-up-weight", "0"), "give a weight above 0"),
-    (("--bottom-up-weight", "inf"), "give a weight above 0"),
-    (("--top-down-warmup", "inf"), "and 0 or more epochs"),
+    (("--ignore-band", "1"), "--ignore-band 1.0: give a number, 0 or more and below 1"),
+    (("--bottom-up-weight", "0"), "--bottom-up-weight 0.0: give a number above 0"),
+    (("--bottom-up-weight", "inf"), "--bottom-up-weight inf: give a number above 0"),
+    (("--top-down-warmup", "inf"), "--top-down-warmup inf: give 0 or more"),
     (("--superpixel-vote", "sign"), "--superpixel-vote sign has no effect without --superpixels"),
     (("--structure", "a"), "--hidden 8 has no effect on --structure a"),
     (("--structure", "d"), "--hidden 8 has no effect on --structure d"),
     (("--features", "conv3"), "Invalid value for '--features'"),
     (("--freeze", "conv1"), "no such module; its largest are classifier, heads"),
 ]  # fmt: skip
+
+
+def test_without_a_top_down_branch_it_is_said_what_a_checkpoint_can_give(scenes: World, tmp_path: Path) -> None:
+    options = ("--arch", "toy", "--width", "4", "--batch-size", "7", "--resize", "48", "--crop", "48", "--epochs", "1")
+    command = ("icd-train", "--images", scenes.root, "--list", "train", *options, "--no-top-down")
+    result = camkit(*command, "--out", "b.safetensors", cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    assert "top-down-warmup" not in said(result)
+    assert {key for key in load_file(tmp_path / "b.safetensors") if key.startswith("icd.")} == {
+        "icd.directions", "icd.norm.mean", "icd.norm.variance", "icd.positive", "icd.negative",
+    }  # fmt: skip
+    assert "top_down False" in camkit("info", "b.safetensors", cwd=tmp_path).stdout.decode()
+    apply = ("--ckpt", "b.safetensors", "--images", scenes.root, "--limit", "2", "--out", "o.h5")
+    for words in (("icd-apply",), ("infercam", "--response", "icd")):
+        refused = camkit(*words, *apply, cwd=tmp_path)
+        assert refused.returncode == 2
+        told = " ".join(said(refused).split())
+        assert "b.safetensors was trained with --no-top-down: it has no final scores" in told
+        assert "--branch bottom-up" in told
+    given = camkit("icd-apply", *apply, "--branch", "bottom-up", cwd=tmp_path)
+    assert given.returncode == 0, said(given)
+    for more, words in (
+        (("--superpixels", superpixels_of(scenes)), "--superpixels has no effect with --no-top-down"),
+        (("--structure", "b"), "--structure has no effect with --no-top-down"),
+        (("--hidden", "8"), "--hidden has no effect with --no-top-down"),
+    ):
+        refused = camkit(*command, *more, "--out", "c.safetensors", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert words in " ".join(said(refused).split())
 
 
 @pytest.mark.parametrize(("options", "words"), BAD, ids=[words for _, words in BAD])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -105,6 +105,8 @@ def test_it_pipes_continues_and_refuses_other_options(made: Path, world: World) 
         (("--preset", "published"), 4, 5),
         (("--context", "16", "--fill", "zero", "--margin", "4"), 4, 5),
         (("--rounds", "2", "--stop", "0"), 4, 2),
+        (("--fill", "image"), 4, 5),
+        (("--preset", "paper"), 4, 5),
     ],
 )
 def test_options_do_what_they_say(
@@ -137,6 +139,26 @@ def test_what_cannot_be_is_told(world: World, tmp_path: Path, options: Sequence[
     assert result.returncode == 2
     assert words in " ".join(said(result).split())
     assert not (tmp_path / "maps.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "pixels"),
+    [((), lambda longer, classes: round(0.16 * longer)), (("--preset", "paper"), lambda _, classes: 10 * classes),
+     (("--margin", "0.25"), lambda longer, _: round(longer / 4)), (("--margin", "7"), lambda *_: 7)],
+)  # fmt: skip
+def test_patches_overlap_by_the_margin(
+    world: World, tmp_path: Path, options: Sequence[str], pixels: Callable[[int, int], int]
+) -> None:
+    """Patches end a margin below the lowest centre, and begin one above the highest."""
+    run = camkit(*infercam(world, "--limit", "4", "--rounds", "1", "--out", "maps.h5", *options), cwd=tmp_path)
+    assert run.returncode == 0, said(run)
+    with open_store(tmp_path / "maps.h5") as store:
+        for activation in store:
+            (height, width), notes = activation.size, activation.notes
+            margin = pixels(max(height, width), len(activation.classes))
+            ys, xs = zip(*notes["centres"], strict=True)
+            assert notes["patches"][0]["box"] == [0, 0, min(max(ys) + margin, height), min(max(xs) + margin, width)]
+            assert notes["patches"][3]["box"] == [max(min(ys) - margin, 0), max(min(xs) - margin, 0), height, width]
 
 
 def test_it_asks_other_methods_for_maps_too(made: Path, world: World, tmp_path: Path) -> None:

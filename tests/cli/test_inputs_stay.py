@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.test_bad_input import check_error
 from tests.support.icd import tiny_icd
+from tests.support.segment import SMALL
 from tests.support.world import World, camkit, draw_world, said
 
 BOTH = "is both input and output; choose another"
@@ -52,9 +53,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "mask, cams": (("mask", "signed.h5", "--cams", "cams.h5", "--out", "cams.h5"), BOTH),
     "mask, png": (("mask", "cams.h5", "--png", PHOTOS), BOTH),
     "mask, saliency": (("mask", "signed.h5", "--saliency", TRUTH, "--png", TRUTH), BOTH),
-    "mask, others' png": (("mask", "cams.h5", "--png", TRUTH), "holds PNGs that camkit mask did not write"),
+    "mask, others' png": (("mask", "cams.h5", "--png", TRUTH), "holds files that camkit mask did not write"),
     "merge": (("merge", "cams.h5", "more.h5", "--out", "cams.h5"), BOTH),
     "import": (("import", "voc/SegmentationClass", "--format", "png", "--out", "voc/SegmentationClass"), BOTH),
+    "masks": (("masks", "voc", "--out", "voc"), BOTH),
     "export": (("export", "masks.h5", PHOTOS, "--format", "png"), BOTH),
     "export, list": (("export", "masks.h5", "new", "--format", "deeplab", "--list", "masks.h5"), BOTH),
     "export, list over a photo": (
@@ -80,6 +82,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "affinity-train": (("affinity-train", "x.labels.h5", *TRAIN, "--out", "x.safetensors"), LABELS),
     "irn-train": (("irn-train", "x.labels.h5", *TRAIN, "--out", "x.safetensors"), LABELS),
+    "segment-train": (
+        ("segment-train", "masks.curve.csv", "--trunk", "toy", *TRAIN[2:], "--out", "masks.safetensors"), BOTH
+    ),
+    "segment": (("segment", "--ckpt", "seg.safetensors", "--images", "voc", "--out", "seg.safetensors"), BOTH),
     "demo": (("demo", "voc", "--no-open"), NOT_OURS),
 }  # fmt: skip
 WITHOUT_OVERWRITE = ("evaluate", "show")
@@ -101,12 +107,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("superpixels", "--images", "voc", "--workers", "0", "--out", "superpixels.h5"),
         ("mask", "cams.h5", "--out", "masks.h5"),
         ("crf", "more.h5", "--out", "probs.h5"),
+        ("segment-train", "masks.h5", *SMALL, "--epochs", "1", "--out", "seg.safetensors"),
     ):
         (folder / "last.txt").write_text(world.ids[2])
         result = camkit(*command, cwd=folder)
         assert result.returncode == 0, said(result)
     for name in ("store.png", "store.html", "x.labels.h5"):
         shutil.copy(folder / "cams.h5", folder / name)
+    shutil.copy(folder / "masks.h5", folder / "masks.curve.csv")
     shutil.copy(folder / "prototypes.h5", folder / "prototypes.html")
     shutil.copy(world.root / "JPEGImages" / f"{PHOTO}.jpg", folder / "photo.jpg")
     for name in ("mine.curve.png", "voc/sheet.png"):

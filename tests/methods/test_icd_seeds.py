@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from camkit.methods.icd_seeds import positive_part, seeds_of_scores
+from camkit.methods.icd_seeds import jointly_normalised, positive_part, seeds_of_scores
 from tests.reference.icd_seeds import seeds_slowly
 
 VALUES = st.sampled_from([-3.0, -0.5, 0.0, 0.25, 0.5, 2.0])
@@ -32,6 +32,15 @@ def test_seeds_are_those_of_the_slow_loop(
     found = seeds_of_scores(scores, classes, 20, cams, saliency)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, seeds_slowly(scores, classes, 255, cams, saliency))
+
+
+@given(arrays(np.float32, (3, 2, 4), elements=st.sampled_from([-9.0, -0.5, 0.0, 0.25, 0.5, 20.0])))
+def test_cams_of_all_classes_are_normalised_together(cams: np.ndarray) -> None:
+    found = jointly_normalised(cams)
+    assert found.min() >= 0
+    assert found.max() == (1 if cams.max() > 0 else 0)
+    np.testing.assert_array_equal(found > 0, cams > 0)
+    np.testing.assert_allclose(found * max(cams.max(), 0), np.maximum(cams, 0), rtol=1e-6)
 
 
 def row(*scores: tuple[float, ...]) -> np.ndarray:

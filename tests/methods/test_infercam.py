@@ -23,7 +23,7 @@ from tests.methods.test_response import TinyClassifier, as_batch, photo
 from tests.reference import infercam as reference
 
 SCALES = (1.0, 0.5)
-PAPER = Inference()
+PAPER = Inference(margin=None)
 ONCE = Views(SCALES, SCALES, SCALES)
 COLOUR = [255 * value for value in TinyClassifier.mean]
 
@@ -48,14 +48,33 @@ def patches_of(note: dict[str, object]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_paper_preset_equals_the_slow_reference(classes: list[int], seed: int) -> None:
+    equals_the_slow_reference(classes, seed)
+
+
+@pytest.mark.parametrize("classes", [[1], [0, 2], [0, 1, 3]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"margin": 0.16},
+        {"margin": 3},
+        {"context": 8},
+        {"fill": "image"},
+        {"fill": "zero", "context": 5},
+    ],
+)
+def test_what_the_paper_does_not_ask_equals_it_too(classes: list[int], changes: dict[str, Any]) -> None:
+    equals_the_slow_reference(classes, 4, **changes)
+
+
+def equals_the_slow_reference(classes: list[int], seed: int, **changes: Any) -> None:
     network, image = TinyClassifier(), photo(44, 60, seed)
 
     def features(pixels: np.ndarray) -> np.ndarray:
         normalised = (pixels / 255 - np.array(network.mean)) / np.array(network.std)
         return network.features(torch.from_numpy(normalised.astype(np.float32)).permute(2, 0, 1)[None])[0].numpy()
 
-    slow = reference.infer_cam(image, classes, features, network.weight.numpy(), SCALES)
-    maps, notes = run(as_batch(image), [classes])
+    slow = reference.infer_cam(image, classes, features, network.weight.numpy(), SCALES, **changes)
+    maps, notes = run(as_batch(image), [classes], replace(PAPER, **changes))
     patches = patches_of(notes[0])
     assert [tuple(patch["box"]) for patch in patches] == slow.boxes  # type: ignore[arg-type]
     assert [patch["rounds"] for patch in patches] == [len(shares) for shares in slow.shares]
@@ -85,10 +104,12 @@ def notes_share(maps: torch.Tensor) -> float:
 SETTINGS = st.builds(
     Inference,
     split=st.booleans(), rounds=st.integers(1, 4), threshold=st.sampled_from([0.0, 0.4, 0.7, 1.0]),
-    stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "zero", "dataset"]),
-    margin=st.sampled_from([None, 0, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
-    context=st.sampled_from([0, 5, 200]), published=st.booleans(),
+    stop=st.sampled_from([0.0, 0.01, 0.5]), fill=st.sampled_from(["mean", "image", "zero", "dataset"]),
+    margin=st.sampled_from([None, 0, 0.2, 3, 100]), many_classes=st.sampled_from(["per-class", "whole"]),
 )  # fmt: skip
+SETTINGS = st.builds(replace, SETTINGS, context=st.sampled_from([0, 5, 200])) | st.builds(
+    replace, SETTINGS, published=st.just(True)
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -222,7 +243,7 @@ def test_the_published_program_splits_where_we_do(oracles: Path) -> None:
         height, width = told["size_hw"]
         centres = [centre_of_mass(one, (height, width)) for one in maps[f"{id}_norm_cam"]]
         assert [list(centre) for centre in centres] == list(told["mass_center_int_yx"].values())
-        parts = plan(0, torch.arange(len(centres)), centres, (height, width), Inference(published=True))
+        parts = plan(0, torch.arange(len(centres)), centres, (height, width), settings_of("published", {}))
         assert [in_their_order(patch.box) for patch in parts] == told["split_boxes_y0y1x0x1"]
 
 

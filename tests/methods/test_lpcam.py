@@ -27,7 +27,7 @@ from camkit.methods.lpcam import (
     similarity_maps,
 )
 from camkit.methods.response import normalise
-from camkit.settings.lpcam import PRESETS
+from camkit.settings.lpcam import PRESETS, Clustering, clustering_of
 from tests.methods.test_response import TinyClassifier, as_batch, photo
 from tests.reference import lpcam as reference
 from tests.support.oracles import seeded_checkpoint
@@ -204,10 +204,32 @@ def test_scores_are_a_softmax_over_classes() -> None:
 
 def test_centres_are_kept_strictly_between_thresholds() -> None:
     found = torch.tensor([0.0, 0.05, 0.06, 0.5, 0.89, 0.9, 0.91, 1.0], dtype=torch.float64)
-    voc, coco = PRESETS["voc"], PRESETS["coco"]
-    assert found[select_foreground(found, voc.foreground_score)].tolist() == [0.91, 1.0]
-    assert found[select_context(found, voc.context_score, voc.context_low)].tolist() == [0.06, 0.5, 0.89]
-    assert found[select_context(found, coco.context_score, coco.context_low)].tolist() == [0.06]
+    context = {
+        name: found[select_context(found, numbers.context_score, numbers.context_low)].tolist()
+        for name, numbers in PRESETS.items()
+    }
+    assert found[select_foreground(found, PRESETS["voc"].foreground_score)].tolist() == [0.91, 1.0]
+    assert context["voc"] == [0.0, 0.05, 0.06, 0.5, 0.89]  # the paper: below μ_b, and nothing else
+    assert context["published"] == [0.06, 0.5, 0.89]
+    assert context["coco"] == context["published-coco"] == [0.0, 0.05, 0.06]
+
+
+def test_on_coco_the_published_program_takes_the_best_centre_where_none_is_sure() -> None:
+    unsure = torch.tensor([0.2, 0.6, 0.4])
+    paper, published = PRESETS["coco"], PRESETS["published-coco"]
+    assert not select_foreground(unsure, paper.foreground_score, take_best=paper.take_best).any()
+    best = select_foreground(unsure, published.foreground_score, take_best=published.take_best)
+    assert best.tolist() == [False, True, False]
+    sure = torch.tensor([0.95, 0.6, 0.99])
+    assert select_foreground(sure, 0.9, take_best=True).tolist() == [True, False, True]
+
+
+def test_presets_of_clustering_are_the_papers_and_the_programs() -> None:
+    assert clustering_of("voc") == Clustering()
+    assert clustering_of("coco").per_class == clustering_of("published-coco").per_class == 100
+    assert clustering_of("published").map_resize == "nearest"
+    assert clustering_of("published", with_maps=False).map_resize is None
+    assert clustering_of("coco", {"per_class": 7, "seed": 3}) == Clustering(per_class=7, seed=3)
 
 
 @pytest.mark.parametrize("variant", ["official", "early_tol5000", "tight"])

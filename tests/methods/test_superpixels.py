@@ -150,10 +150,10 @@ def test_the_smallest_photos_are_one_superpixel(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scale": -1.0}, "--scale -1.0: give a number from 0 to 1e.09"),
+        ({"scale": -1.0}, "--scale -1.0: give a number from 0 to 1e9"),
         ({"scale": np.nan}, "--scale nan"),
         ({"sigma": np.inf}, "--sigma inf: give a number from 0 to 100"),
-        ({"min_size": 0}, "--min-size 0: give a number from 1 to 1e.09"),
+        ({"min_size": 0}, "--min-size 0: give a number from 1 to 1e9"),
     ],
 )
 def test_settings_without_meaning_are_refused(wrong: dict[str, float], message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,29 +165,6 @@ def test_boundaries_of_image_and_mirror_image_are_one() -> None:
     assert found.shape == (3, 130)
     mirrored = find_boundary(network, image.flip(-1), 4, 512).flip(-1)
     torch.testing.assert_close(found, mirrored)
-
-
-def test_irn_gives_the_published_numbers(oracles: Path) -> None:
-    known = np.load(oracles / "irn_rw.npz")
-    described = json.loads((oracles / "irn_rw.json").read_text())
-    power, radius = described["beta"], described["radius"]
-    maps, boundary = torch.from_numpy(known["tiny_x"]), torch.from_numpy(known["tiny_edge"])
-    affinities = boundary_affinity(boundary, radius)
-    np.testing.assert_allclose(as_matrix(affinities, radius), known["tiny_dense_aff"], atol=1e-6)
-    start = maps * (1 - boundary)
-    for steps, beta, name in ((256, power, "tiny_rw"), (8, 8, "tiny_rw_beta8_exp3")):
-        found = random_walk(start, affinities**beta, radius, steps)
-        np.testing.assert_allclose(found, known[name], atol=2e-5)
-    transition = random_walk(torch.eye(108).view(108, 9, 12), affinities**power, radius, 256)
-    np.testing.assert_allclose(transition.flatten(1), known["tiny_trans"], atol=1e-5)
-
-
-def test_irn_gives_the_published_walk_of_a_photo(oracles: Path) -> None:
-    known = np.load(oracles / "irn_rw.npz")
-    boundary = torch.from_numpy(known[f"{PHOTO}_edge"])
-    maps = torch.from_numpy(np.load(oracles / "irn_cam.npz")[f"{PHOTO}_cam"])
-    found = random_walk(maps * (1 - boundary), boundary_affinity(boundary, 5) ** 10, 5, 256)
-    np.testing.assert_allclose(found, known[f"{PHOTO}_rw"], atol=1e-4)
 
 
 def test_affinitynet_gives_the_published_numbers(oracles: Path) -> None:

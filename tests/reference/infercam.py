@@ -20,11 +20,11 @@ class Result:
     shares: list[list[float]]
 
 
-def maps_of(
+def sums_of(
     patch: np.ndarray, hidden: np.ndarray, colour: np.ndarray, classes: Sequence[int],
     features: Features, weight: np.ndarray, scales: Sequence[float],
 ) -> np.ndarray:  # fmt: skip
-    """patch [h, w, 3] uint8, hidden [h, w] bool → [C, h, w] in [0, 1]."""
+    """patch [h, w, 3] uint8, hidden [h, w] bool → [C, h, w], not normalised."""
     height, width = hidden.shape
     total = np.zeros((len(classes), height, width))
     for scale in scales:
@@ -39,9 +39,11 @@ def maps_of(
             for row, c in enumerate(classes):
                 values = class_map(seen, weight[c])
                 total[row] += resize_map(values[:, ::-1] if mirrored else values, (height, width))
-    for row in range(len(classes)):
-        total[row] /= total[row].max() + 1e-5
     return total
+
+
+def normalised(sums: np.ndarray) -> np.ndarray:
+    return np.stack([one / (one.max() + 1e-5) for one in sums])
 
 
 def centre(values: np.ndarray) -> tuple[int, int]:
@@ -61,27 +63,41 @@ def four(centres: Sequence[tuple[int, int]], size: tuple[int, int], margin: int)
 
 def infer_cam(
     image: np.ndarray, classes: Sequence[int], features: Features, weight: np.ndarray, scales: Sequence[float],
-    *, threshold: float = 0.7, stop: float = 0.01, rounds: int = 5,
+    *, threshold: float = 0.7, stop: float = 0.01, rounds: int = 5, context: int = 0,
+    fill: str = "mean", margin: float | None = None,
 ) -> Result:  # fmt: skip
     height, width = image.shape[:2]
-    nothing = np.zeros((height, width), bool)
-    baseline = maps_of(image, nothing, np.zeros(3), classes, features, weight, scales)
-    centres = [centre(values) for values in baseline]
+
+    def maps_in(box: tuple[int, int, int, int], hidden: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+        """The box's part of what is seen in the box and around it, with something of the box hidden."""
+        top, left, bottom, right = box
+        above, before = max(top - context, 0), max(left - context, 0)
+        window = image[above : min(bottom + context, height), before : min(right + context, width)]
+        covered = np.zeros(window.shape[:2], bool)
+        covered[top - above : bottom - above, left - before : right - before] = hidden
+        pixels = image if fill == "image" else image[top:bottom, left:right]
+        colour = np.zeros(3) if fill == "zero" else pixels.reshape(-1, 3).astype(np.float64).mean(0)
+        sums = sums_of(window, covered, colour, [classes[row] for row in rows], features, weight, scales)
+        return normalised(sums[:, top - above : bottom - above, left - before : right - before])
+
     everything = list(range(len(classes)))
+    nothing = np.zeros((height, width), bool)
+    baseline = sums_of(image, nothing, np.zeros(3), classes, features, weight, scales)
+    centres = [centre(values) for values in normalised(baseline)]
+    asked = None if margin is None else round(margin * max(height, width)) if margin < 1 else int(margin)
     if len(classes) <= 2:
-        jobs = [(box, everything) for box in four(centres, (height, width), 10 if len(classes) == 1 else 20)]
+        pixels = (10 if len(classes) == 1 else 20) if asked is None else asked
+        jobs = [(box, everything) for box in four(centres, (height, width), pixels)]
     else:
-        jobs = [(box, [row]) for row in everything for box in four([centres[row]], (height, width), 10)]
+        pixels = 10 if asked is None else asked
+        jobs = [(box, [row]) for row in everything for box in four([centres[row]], (height, width), pixels)]
     result = Result(np.zeros((len(classes), height, width)), [box for box, _ in jobs], [])
-    for (top, left, bottom, right), rows in jobs:
-        patch = image[top:bottom, left:right]
-        asked = [classes[row] for row in rows]
-        colour = patch.reshape(-1, 3).astype(np.float64).mean(0)
-        found = np.zeros((len(rows), *patch.shape[:2]))
-        hidden = np.zeros(patch.shape[:2], bool)
+    for box, rows in jobs:
+        hidden = np.zeros((box[2] - box[0], box[3] - box[1]), bool)
+        found = np.zeros((len(rows), *hidden.shape))
         shares: list[float] = []
         while len(shares) < rounds:
-            found = np.maximum(found, maps_of(patch, hidden, colour, asked, features, weight, scales))
+            found = np.maximum(found, maps_in(box, hidden, rows))
             now = (found > threshold).any(0)
             shares.append((now.sum() - hidden.sum()) / now.size)
             hidden = now
@@ -89,6 +105,6 @@ def infer_cam(
                 break
         result.shares.append(shares)
         for place, row in enumerate(rows):
-            area = result.maps[row, top:bottom, left:right]
+            area = result.maps[row, box[0] : box[2], box[1] : box[3]]
             np.maximum(area, found[place], out=area)
     return result

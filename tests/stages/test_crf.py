@@ -13,7 +13,9 @@ from PIL import Image
 from camkit import Activation, Header, Output, Runtime, Writer, open_store
 from camkit.errors import InputError, UsageError
 from camkit.methods.crf import CrfParameters, dense_crf, unary_of_labels, unary_of_probs, with_background
-from camkit.stages.crf import crf
+from camkit.settings.crf import settings_of
+from camkit.stages.crf import crf, effective_settings
+from camkit.store.schema import kind_of
 from camkit.types import no_classes
 
 SIZE = (20, 30)
@@ -249,3 +251,24 @@ def test_a_library_that_is_missing_is_told(maps: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(__import__("sys").modules, "pydensecrf", None)
     with pytest.raises(UsageError, match=r"pip install 'camkit\[pydensecrf\]'"):
         crf(maps, Output(tmp_path / "out.h5"), engine="pydensecrf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "unary", "option"),
+    [
+        ("maps", "soft", "confidence"), ("maps", "soft", "background"), ("maps", "soft", "share"),
+        ("maps", "hard", "alpha"), ("probs", "soft", "alpha"), ("probs", "hard", "background"),
+        ("masks", "hard", "background"), ("masks", "hard", "alpha"),
+    ],
+)  # fmt: skip
+def test_options_without_effect_are_refused(kind: str, unary: str, option: str) -> None:
+    changes = {"unary": unary, option: 0.5 if option != "share" else "all"}
+    with pytest.raises(UsageError, match=f"--{option} has no effect on the {unary} energies of {kind}"):
+        effective_settings(settings_of("psa", changes), kind_of(kind), changes, "s.h5")
+
+
+def test_inputs_without_such_energies_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"s\.h5 holds masks, whose energies are hard"):
+        effective_settings(settings_of("psa"), kind_of("masks"), {}, "s.h5")
+    with pytest.raises(UsageError, match=r"s\.h5 is a scores store"):
+        effective_settings(settings_of("psa"), kind_of("scores"), {}, "s.h5")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from camkit import Activation, Header, Output, Runtime, Writer, evaluate_predictions, mask
+from camkit.data.exchange.source import MEMO
 from camkit.data.masks import write_mask
 from camkit.errors import InputError, UsageError
 from camkit.evaluate.bootstrap import mean_iou
-from camkit.pipeline.mask_folder import MEMO
 from camkit.stages.evaluate import compare_predictions
 from camkit.stages.measuring import judge_predictions
 from camkit.types import no_classes

@@ -17,7 +17,7 @@ from PIL import Image
 from camkit import Activation, Header, Output, Writer, open_store
 from camkit.data.masks import read_mask, write_mask
 from camkit.errors import InputError, LabelError, UsageError
-from camkit.stages.export import TAKES, export_store
+from camkit.stages.export import MASKS, export_store
 from camkit.stages.import_ import Foreign, import_files
 from camkit.types import Size, no_classes
 from tests.data.exchange.programs import random_maps, random_probs, write_irn_cam, write_psa_cam
@@ -27,7 +27,7 @@ IDS = ("a1", "día 1/t2", "día 1/ü3")
 SIZE = (13, 18)
 FLAT_IDS = ("a1", "t2", "ü3")  # lists of columns cannot hold names with spaces
 PRESENT: dict[str, Sequence[int]] = {"a1": [0, 2], "día 1/t2": [1], "día 1/ü3": [], "t2": [1], "ü3": []}
-MASK_FORMATS = [format for format, kinds in TAKES.items() if "masks" in kinds]
+MASK_FORMATS = list(MASKS)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ class TestExport:
         store = write_store(tmp_path / "store.h5", "maps", ids=FLAT_IDS)
         export_store(store, tmp_path / "whole", format)
         with monkeypatch.context() as patch:
-            patch.setattr("camkit.stages.export_folder.ExportFolder.finish", lambda self: sys.exit("killed"))
+            patch.setattr("camkit.pipeline.folder_sink.FolderSink.finish", lambda self: sys.exit("killed"))
             with pytest.raises(SystemExit):
                 export_store(store, tmp_path / "out", format)
         done = next(path for path in sorted((tmp_path / "out").rglob("a1.*")) if path.is_file())

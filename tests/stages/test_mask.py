@@ -14,6 +14,7 @@ from camkit import Activation, Header, Output, Writer, mask, open_store
 from camkit.errors import InputError, UsageError
 from camkit.stages.mask import _check_there
 from camkit.types import no_classes
+from tests.reference.icd_seeds import seeds_slowly
 
 
 def write_store(path: Path, kind: str, values: np.ndarray, classes: np.ndarray) -> None:
@@ -86,6 +87,28 @@ def test_seeds_of_signed_scores(tmp_path: Path) -> None:
         assert len(seeds.header.provenance["parents"]) == 2
     with pytest.raises(UsageError, match="--overwrite"):
         mask(scores, Output(tmp_path / "alone.h5"), cams=cams)
+
+
+RAW = np.array([[[10, 5], [-3, 1]], [[0.2, 0.8], [0.1, -9]]])
+"""Of the contested pixel, top right: the ant's largest is 10, the bee's 0.8."""
+
+
+def test_contested_pixels_go_by_cams_of_all_classes_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scores = write_planes(tmp_path / "scores.h5", {"a": SCORES})
+    own = np.maximum(RAW, 0) / RAW.max(axis=(1, 2), keepdims=True)
+    seeds = {}
+    for name, planes, kind in (("raw", RAW, "signed"), ("maps", own, "maps")):
+        cams = write_planes(tmp_path / f"{name}.h5", {"a": planes}, kind)
+        caplog.clear()
+        mask(scores, Output(tmp_path / f"{name}-seeds.h5"), cams=cams)
+        assert ("each class is divided by its own largest" in caplog.text) == (kind == "maps")
+        with open_store(tmp_path / f"{name}-seeds.h5") as store:
+            seeds[name] = store.read("a").values
+    joint = np.maximum(RAW, 0) / 10
+    for name, cams in (("raw", joint), ("maps", own)):
+        expected = seeds_slowly(SCORES, np.array([0, 1]), 255, cams)
+        np.testing.assert_array_equal(seeds[name], expected)
+    assert (seeds["raw"][0, 1], seeds["maps"][0, 1]) == (1, 2)
 
 
 def test_saliency_of_another_size(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_second_run_has_nothing_to_do_and_another_is_refused(folder: Path) -> 
 
 WRONG = [
     ("masks.h5", {"how": "average"}, r"masks\.h5 holds masks; --how average takes maps, signed, probs"),
-    ("signed.h5", {"how": "vote"}, r"signed\.h5 holds signed; --how vote takes masks, maps, probs"),
+    ("signed.h5", {"how": "vote"}, r"signed\.h5 holds signed; --how vote takes maps, probs, masks"),
     ("superpixels.h5", {}, r"superpixels\.h5 holds superpixels; --how average takes"),
     ("maps.h5", {"threshold": 0.3}, "--threshold is for --how vote on maps"),
     ("probs.h5", {"how": "vote", "threshold": 0.3}, "--threshold is for --how vote on maps"),

@@ -129,11 +129,19 @@ def _write(number: int, data: bytes) -> None:
 
 def main() -> None:
     """Waits for commands; a copy that has one runs it and ends as `python -m camkit` does."""
-    for name in sys.argv[2:]:
+    load(sys.argv[2:])
+    run_as_camkit(*wait_for_a_command(socket.socket(fileno=int(sys.argv[1]))))
+
+
+def load(names: Sequence[str]) -> None:
+    for name in names:
         with suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()  # what is there now is never looked through again, and stays one piece of memory for all copies
-    arguments, cwd, environment = wait_for_a_command(socket.socket(fileno=int(sys.argv[1])))
+
+
+def run_as_camkit(arguments: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+    """In a copy: what `python -m camkit` does there."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -25,7 +25,7 @@ from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Augmentation, Recipe
 from camkit.training.affinity import Batch, collate, load_sample, losses
 from camkit.training.classify import Item
-from camkit.training.loop import make_optimiser
+from camkit.training.optimiser import make_optimiser
 from camkit.training.planes import Warped, WithPlane
 from camkit.training.ranks import Ranks
 from camkit.types import AffinityKind

@@ -31,7 +31,7 @@ from camkit.store.writer import Writer
 from camkit.training.classify import Item
 from camkit.training.classify import Sample as Seen
 from camkit.training.icd import Batch, Sample, collate, load_sample, losses
-from camkit.training.loop import make_optimiser
+from camkit.training.optimiser import make_optimiser
 from camkit.training.planes import OUTSIDE, WithPlane, WithPlanes
 from camkit.training.ranks import Ranks
 from camkit.types import Activation, no_classes
@@ -143,7 +143,7 @@ def batch_of(present: Sequence[Sequence[int]], seed: int = 0) -> Batch:
     return collate(samples, device=CPU, fill=FILL)
 
 
-step = partial(losses, recipe=PAPER, with_superpixels=True, ranks=Ranks())
+step = partial(losses, recipe=PAPER, over="sum", with_superpixels=True, ranks=Ranks())
 
 
 def test_a_step_has_three_losses_and_moves_the_means() -> None:
@@ -157,6 +157,26 @@ def test_a_step_has_three_losses_and_moves_the_means() -> None:
     assert (network.heads.positive + network.heads.negative)[:2].all()
     tenfold = step(network_of(), batch_of([[0], [1], [0, 2]]), 0.0, recipe=replace(PAPER, bottom_up_weight=10.0))
     torch.testing.assert_close(tenfold["bottom_up"], 10 * found["bottom_up"])
+
+
+def test_without_a_top_down_branch_two_losses_are_left() -> None:
+    torch.manual_seed(0)
+    network = IcdNetwork(zoo.build("toy", 3, width=4), IcdPlan(hidden=8, top_down=False)).train()
+    found = step(network, batch_of([[0], [1], [0, 2]]), 2.0)
+    assert list(found) == ["classification", "bottom_up"]
+    sum(found.values(), torch.zeros(())).backward()
+    assert network.heads.directions.grad is not None
+    assert network.heads.directions.grad.any()
+    assert (network.heads.positive + network.heads.negative)[:2].all()
+
+
+def test_copies_learn_as_the_trunk_and_the_last_layers_faster() -> None:
+    network = network_of()
+    optimiser = make_optimiser(network, ["heads.directions", "heads.adapted"], Recipe(rate=0.1, head_factor=10.0))
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    faster = {name for name, p in network.named_parameters() if rates[id(p)] == 1.0}
+    assert faster == {"heads.directions", "heads.adapted.weight", "heads.adapted.bias"}
+    assert len(rates) == len(list(network.parameters()))
 
 
 def test_photos_of_several_classes_do_not_teach_directions() -> None:
@@ -240,7 +260,7 @@ def test_both_branches_find_the_object_from_any_start(seed: int) -> None:
     network = IcdNetwork(Colours(), IcdPlan(hidden=16)).train()
     with torch.no_grad():
         features = network.features(network_input(photos, network))
-        network.head.weight[:] = features[:, :, 3:5, 2:9].mean((0, 2, 3)) - features[:, :, 6:].mean((0, 2, 3))
+        network.weight[:] = features[:, :, 3:5, 2:9].mean((0, 2, 3)) - features[:, :, 6:].mean((0, 2, 3))
     batch = Batch(batch_of([[0]]).seen._replace(images=photos, targets=torch.eye(2)[[0, 1, 0, 1]]), masks.long())
     optimiser = make_optimiser(network, ["heads"], Recipe(rate=0.01))
     for number in range(80):

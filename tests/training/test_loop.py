@@ -23,7 +23,8 @@ from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
-from camkit.training.loop import Job, State, make_optimiser, train
+from camkit.training.loop import Job, State, train
+from camkit.training.optimiser import make_optimiser
 from camkit.training.ranks import Ranks
 
 CPU = Device(torch.device("cpu"), "float32")

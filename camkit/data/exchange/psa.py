@@ -28,8 +28,8 @@ def _planes(path: Path, classes: ClassIndex) -> Planes:
     return named_planes(content, classes, path)
 
 
-def write_psa(file: IO[bytes], activation: Activation, *, kind: str) -> None:
+def write_psa(file: IO[bytes], activation: Activation, *, background: bool) -> None:
     """Maps or probabilities of any size: they become as large as the photo."""
     classes = activation.classes.tolist()
-    keys = [0, *(index + 1 for index in classes)] if kind == "probs" else classes
+    keys = [0, *(index + 1 for index in classes)] if background else classes
     save_object(file, dict(zip(keys, upsample(activation.values, activation.size), strict=True)))

@@ -12,9 +12,9 @@ import torch
 
 from camkit.errors import CheckpointError, UsageError
 from camkit.models import zoo
-from camkit.models.checkpoint import digest_of, packaged, save_state
-from camkit.models.classifier import fold_batch_norms
-from camkit.models.description import FORMAT_VERSION, colour, optional_size
+from camkit.models.checkpoint import colours_of, digest_of, packaged, save_state
+from camkit.models.classifier import Folded, fold_batch_norms
+from camkit.models.description import FORMAT_VERSION, checked_classes, colour, optional_size
 from camkit.models.segmentation.network import SegmentationNetwork, draw_weights
 from camkit.models.segmentation.table import (
     SEGMENTERS,
@@ -91,7 +91,7 @@ def load_segmentation(ckpt: Path, *, for_inference: bool = True) -> LoadedSegmen
     _take_description(network, stored)
     if for_inference:
         fold_batch_norms(network)
-    classes = _checked_classes(ckpt, stored.described.get("classes"), network.num_classes)
+    classes = checked_classes(ckpt, stored.described.get("classes"), network.num_classes)
     return LoadedSegmentation(
         network.eval(), stored.arch, classes, ckpt, digest_of(ckpt), stored.described.get("input_size"),
         tuple(key for key in stored.state if key not in wanted),
@@ -138,7 +138,7 @@ def save_segmentation(
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights under their published keys, with a description; see camkit.models.checkpoint.save_state."""
-    if any(isinstance(module, torch.nn.Identity) for module in network.modules()):
+    if any(isinstance(module, Folded) for module in network.modules()):
         raise ValueError("a network with folded batch norms cannot be saved: load it with for_inference=False")
     description = {
         "arch": arch,
@@ -175,10 +175,16 @@ def _read(path: Path) -> _Stored:
             f"segmentation networks known are {', '.join(SEGMENTERS)}"
         )
     _check_hollow(path, trunk[1])
-    described: dict[str, Any] = {}
-    if own is not None:
-        described = {name: colour(path, name, own[name]) for name in ("mean", "std") if name in own}
-    return _Stored(path, None, *trunk, described)
+    return _Stored(path, None, *trunk, _colours(path, *trunk, own or {}))
+
+
+def _colours(path: Path, trunk: str, state: State, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trunk's photos were normed by: as its description says, else as is usual for it; none: as its network."""
+    told: dict[str, Any] = {name: colour(path, name, own[name]) for name in ("mean", "std") if name in own}
+    if trunk not in zoo.ARCHITECTURES:
+        return told
+    head = {key.removeprefix("backbone."): value for key, value in state.items() if key == "backbone.head.weight"}
+    return dict(zip(("mean", "std"), colours_of(trunk, head, told), strict=True))
 
 
 def _read_own(path: Path, tensors: State, own: Mapping[str, Any]) -> _Stored:
@@ -264,16 +270,6 @@ def _only_backbone(state: State) -> State:
 def _take_description(network: SegmentationNetwork, stored: _Stored) -> None:
     network.mean = stored.described.get("mean", network.mean)
     network.std = stored.described.get("std", network.std)
-
-
-def _checked_classes(path: Path, classes: Any, num_classes: int) -> tuple[str, ...] | None:
-    if classes is None:
-        return None
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise CheckpointError(f"{path}: its class names are not a list of names")
-    if len(classes) != num_classes:
-        raise CheckpointError(f"{path}: names {len(classes)} classes, but its network has {num_classes}")
-    return tuple(classes)
 
 
 def _either(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from camkit.errors import UsageError
 from camkit.methods.crf import CrfParameters, unary_of_labels, unary_of_probs, with_background
-from camkit.settings.crf import PRESETS, effective_settings, settings_of
+from camkit.settings.crf import PRESETS, settings_of
 
 
 def test_background_is_what_the_largest_map_leaves() -> None:
@@ -72,24 +72,3 @@ def test_values_that_cannot_be_are_told(changes: dict[str, object], words: str) 
         settings_of("psa", changes)
     with pytest.raises(UsageError, match="--preset mine is not known"):
         settings_of("mine")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("kind", "unary", "option"),
-    [
-        ("maps", "soft", "confidence"), ("maps", "soft", "background"), ("maps", "soft", "share"),
-        ("maps", "hard", "alpha"), ("probs", "soft", "alpha"), ("probs", "hard", "background"),
-        ("masks", "hard", "background"), ("masks", "hard", "alpha"),
-    ],
-)  # fmt: skip
-def test_options_without_effect_are_refused(kind: str, unary: str, option: str) -> None:
-    changes = {"unary": unary, option: 0.5 if option != "share" else "all"}
-    with pytest.raises(UsageError, match=f"--{option} has no effect on the {unary} energies of {kind}"):
-        effective_settings(settings_of("psa", changes), kind, changes, "s.h5")
-
-
-def test_inputs_without_such_energies_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"s\.h5 holds masks, whose energies are hard"):
-        effective_settings(settings_of("psa"), "masks", {}, "s.h5")
-    with pytest.raises(UsageError, match=r"s\.h5 is a scores store"):
-        effective_settings(settings_of("psa"), "scores", {}, "s.h5")

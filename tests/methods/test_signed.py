@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 
-from camkit.methods.icd_response import balance, multi_scale_scores, positive_scores
 from camkit.methods.infercam import Inference, Views, infer_cam
 from camkit.methods.resize import resize_maps, resize_photos
+from camkit.methods.signed import balance, multi_scale_scores, positive_scores
 
 IMAGES = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0)).mul(255).round()
 CLASSES = torch.tensor([[0, 2], [1, -1]])
@@ -52,7 +52,7 @@ def test_balanced_scores_keep_their_signs_and_lie_within_1(factor: float) -> Non
 def test_the_positive_part_is_a_response_map_that_infercam_takes() -> None:
     response = partial(positive_scores, scorer=scorer)
     torch.testing.assert_close(response(IMAGES, CLASSES), scorer(IMAGES, CLASSES).relu())
-    views = Views(scales=(1.0,), hiding_scales=(1.0,), centre_scales=(1.0,), flip=False)
+    views = Views(scales=(1.0,), flip=False)
     maps, notes = infer_cam(
         IMAGES, CLASSES, (12, 16), response=response, inference=Inference(), views=views, mean_colour=[120, 120, 120]
     )

@@ -1,6 +1,6 @@
-"""ICD's signed scores over scales and mirror images, and their positive part as a response map.
+"""Signed scores over scales and mirror images, and their positive part as a response map.
 
-A scorer is to signed scores what a response map is to maps: a network's `scores` or `bottom_up`.
+A scorer is to signed scores what a response map is to maps: ICD's scores of either branch, or CAM without its ReLU.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def multi_scale_scores(
     scales: Sequence[float],
     flip: bool = False,
     raw: bool = False,
+    multiple: int = 1,
 ) -> torch.Tensor:
     """Mean of the scores over scales and mirror images, upsampled: → [B, C, *size], in [−1, 1] unless `raw`."""
-    total = sum_responses(scorer, scale_pyramid(images, scales), classes, size, flip=flip)
+    total = sum_responses(scorer, scale_pyramid(images, scales), classes, size, flip=flip, multiple=multiple)
     mean = total / (len(scales) * (1 + flip))
     return mean if raw else balance(mean)
 

