@@ -13,7 +13,8 @@ ckpt=$1 images=$2 labels=$3 masks=$4 out=${5:-infercam-coco}
 mkdir -p "$out"
 
 for method in cam infercam; do
-    camkit "$method" --ckpt "$ckpt" --images "$images" --labels "$labels" --classes coco --out "$out/$method.h5"
+    numbers=() && [ "$method" = cam ] || numbers=(--preset paper)
+    camkit "$method" "${numbers[@]}" --ckpt "$ckpt" --images "$images" --labels "$labels" --classes coco --out "$out/$method.h5"
     camkit evaluate "$out/$method.h5" --gt "$masks" | tee "$out/$method.txt"
     camkit affinity-train "$out/$method.h5" --init "$ckpt" --out "$out/$method-affinity.safetensors"
     camkit refine walk "$out/$method.h5" --affinity affinitynet --ckpt "$out/$method-affinity.safetensors" \

@@ -25,7 +25,8 @@ done
 # Table 1, CAM + RW (paper: CAM 58.1, InferCam 64.2 on train): AffinityNet learns from the maps of train_aug, then they walk
 for method in cam infercam; do
     maps=$out/$method-train_aug.h5
-    camkit "$method" --ckpt "$ckpt" --images "$voc" --list train_aug --out "$maps"
+    numbers=() && [ "$method" = cam ] || numbers=(--preset paper)
+    camkit "$method" "${numbers[@]}" --ckpt "$ckpt" --images "$voc" --list train_aug --out "$maps"
     camkit affinity-train "$maps" --init "$ckpt" --out "$out/$method-affinity.safetensors"
     camkit refine walk "$out/$method-train.h5" --affinity affinitynet --ckpt "$out/$method-affinity.safetensors" \
         --out "$out/$method-walked-train.h5"

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 from camkit.cli import options as o
 from camkit.cli.groups import Group, Panel, Settings
+from camkit.defaults import MAP_STRIDE
 from camkit.settings.segmentation import LOOKING, Preset, Tiles
 from camkit.types import Resolution
 
 NETWORK = Panel("Network")
 TILES = Panel("Large photos")
-SIZE = {"size": "Resolution of probabilities: full, or one value per N pixels. Default: 4, after a CRF full."}
+SIZE = {"size": f"Resolution of probabilities: full, or one value per N pixels; {MAP_STRIDE}, after a CRF full."}
 
 
 def photos(

@@ -27,7 +27,7 @@ NOT_ASKED = ("pooling", "head_factor")
 
 Saliency = Annotated[
     Path | None,
-    LABELS("Grey pictures of how salient each pixel is, of any size: InferCam's loss, equation 4.", metavar="FOLDER"),
+    LABELS("Grey pictures of how salient each pixel is: InferCam's mask-refinement loss.", metavar="FOLDER"),
 ]
 Trunk = Annotated[str | None, t.START("resnet18, efficientnet-lite0, toy, … from random weights.", metavar="NAME")]
 Arch = Annotated[
@@ -95,7 +95,7 @@ def command(
     saving: Annotated[dict[str, Any], Group(t.saving, OF_SEGMENTATION)],
     runtime: t.Runtime,
 ) -> None:
-    """Train a network on pseudo masks that segments photos without tags: DeepLab, UperNet, ResNet38, or a light one.
+    """Train a network on pseudo masks that segments photos without tags: a published or a light one.
 
     Takes a store of masks, probs (the most probable class, or --soft) or maps (--threshold), or a folder of PNGs;
     255 teaches nothing. Writes the best epoch's checkpoint (without --val the last one's) and the learning curve.

@@ -48,7 +48,7 @@ class Teaching:
     )  # fmt: skip
     saliency_is: Bright = option("foreground", "What is bright in the saliency maps.")
     alpha: float = option(
-        ALPHA, "Of saliency's loss, whose weight is ALPHA (e^t - 1); t says how well it fits the labels. {default}.",
+        ALPHA, "Of saliency's loss, whose weight grows with how well saliency fits the labels. {default}.",
         low=0.0,
     )  # fmt: skip
     saliency_weight: float | None = option(None, "This weight instead, whether saliency fits or not.", low=0.0)

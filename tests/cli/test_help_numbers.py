@@ -26,11 +26,11 @@ from camkit.types import Format
 NO_NUMBERS_OF_METHODS = (
     # names
     r"VOC20\d\d", r"resnet\d+", r"vgg\d+", r"efficientnet-lite0( to 2)?", r"conv\d(_\d)?", r"layer\d[\w.]*", r"\bfc\d",
-    r"trunk\.b3", r"float\d+", r"tf32", r"\.h5", r"Table \d", f"VOC's {len(VOC_CLASSES)}",
+    r"trunk\.b3", r"deeplabv2", r"float\d+", r"tf32", r"\.h5", r"Table \d", f"VOC's {len(VOC_CLASSES)}",
     f"COCO's {len(COCO_CLASSES)}",
     # formulae, and what maps and masks are
     r"\(1 - largest map\)", r"\(1 - t\)", r"0 … 255", r"\[0, 1\]", r"sum to 1", r"below 0 as 0", r"above 1 as 1",
-    r"(above|below) 0\b", r"below 1\b", r"at scale 1\b", r"class \+ 1", r"255 (is ignored|undecided)",
+    r"(above|below) 0\b", r"below 1\b", r"at scale 1\b", r"class \+ 1", r"255 (is ignored|undecided|teaches nothing)",
     r"0 (background|none, 1 …)",
     # what a number that is given means, and codes
     r"\b0: (nothing|one)", r"counted from 0 or from 1", r"\(default 0\)", r"43\.5, or 0\.435", r"Exit with 1",
