@@ -1,4 +1,4 @@
-"""A dense CRF's numbers, as the methods' papers and programs have them, and what counts for each kind of input."""
+"""A dense CRF's numbers, as the methods' papers and programs have them, and what its energies are made of."""
 
 from __future__ import annotations
 
