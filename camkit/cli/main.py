@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import keyword
 import os
 import signal
@@ -10,14 +11,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from camkit.cli.console import set_up_logging
-from camkit.cli.groups import gathered, signature_of
-from camkit.cli.options import common
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
@@ -33,6 +32,11 @@ class CommandGroup(TyperGroup):
 
     names: Sequence[str] = COMMANDS
     within = ""
+    lists = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.lists = True
+        super().format_help(ctx, formatter)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.names)
@@ -40,12 +44,23 @@ class CommandGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.names:
             return None
-        module = importlib.import_module(f"camkit.cli.{module_of(self.within + cmd_name)}")
+        name = f"camkit.cli.{module_of(self.within + cmd_name)}"
+        if self.lists:
+            return TyperCommand(cmd_name, help=summary_of(name))
+        module = importlib.import_module(name)
         if hasattr(module, "METHODS"):
             return group_of_methods(cmd_name, module.METHODS, module.__doc__)
         single = typer.Typer(add_completion=False, **LOOK)
         single.command(cmd_name)(guarded(module.command))
         return typer.main.get_command(single)
+
+
+def summary_of(module: str) -> str:
+    """The first line of a command's help, or of a file that has no command; the file is not imported, to be quick."""
+    spec = importlib.util.find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+    _, _, after = source.rpartition("\ndef command(")
+    return after.partition('"""')[2].partition("\n")[0]
 
 
 def module_of(command: str) -> str:
@@ -87,6 +102,9 @@ def camkit(
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where an exception becomes a message and an exit code."""
+    from camkit.cli.console import set_up_logging
+    from camkit.cli.groups import gathered, signature_of
+    from camkit.cli.options import common
 
     def call(**options: Any) -> None:
         debug = options["debug"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from camkit.cli.main import COMMANDS
+from camkit.cli.main import COMMANDS, module_of, summary_of
+from camkit.cli.refine import METHODS
 from tests.support.world import camkit
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,13 @@ def test_help_of_a_command_has_an_example_and_needs_no_torch(command: str, tmp_p
     result = camkit(command, "--help", cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 0
     assert f"camkit {command} " in result.stdout.decode()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"refine_{method}" for method in METHODS)])
+def test_the_summary_that_is_read_is_that_of_the_command(command: str) -> None:
+    module = importlib.import_module(f"camkit.cli.{module_of(command)}")
+    about = getattr(module, "command", module).__doc__
+    assert summary_of(module.__name__) == about.partition("\n")[0].strip() != ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
