@@ -113,7 +113,8 @@ def only_record(store: Path) -> Activation:
     return activation
 
 
-@pytest.mark.parametrize("name", ["seam", pytest.param("sccam", marks=MINUTES)])
+@MINUTES
+@pytest.mark.parametrize("name", ["seam", "sccam"])
 def test_maps_of_all_scales(checkpoints: Path, oracles: Path, tmp_path: Path, name: str) -> None:
     """SEAM's program lets a map's lowest pixels, and a class that wins nowhere, end below 0; a store has 0 there."""
     expected = np.load(oracles / f"{name}.npz")
@@ -128,7 +129,8 @@ def test_maps_of_all_scales(checkpoints: Path, oracles: Path, tmp_path: Path, na
         assert (masks == expected["prediction_alpha_026"]).mean() > 0.999
 
 
-@pytest.mark.parametrize("name", ["seam", pytest.param("sccam", marks=MINUTES)])
+@MINUTES
+@pytest.mark.parametrize("name", ["seam", "sccam"])
 def test_infercam_over_either_in_one_patch(
     checkpoints: Path, oracles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
