@@ -147,8 +147,13 @@ class FolderSink:
         return [name for id in ids for name in self.target.files(id)]
 
     def _remove(self, names: Iterable[str]) -> None:
-        """What the run before has left; the memo, which names it, goes last."""
+        """What the run before has left, nothing through a link; the memo, which names it, goes last."""
+        own, root = set[Path](), self.folder.resolve()
         for name in names:
+            parent = (self.folder / name).parent
+            if parent not in own and not parent.resolve().is_relative_to(root):
+                raise OutputError(f"{parent} is a link out of {self.folder}: nothing is removed there; remove the link")
+            own.add(parent)
             try:
                 (self.folder / name).unlink(missing_ok=True)
             except OSError as error:

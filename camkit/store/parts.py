@@ -16,9 +16,13 @@ from typing import Any
 
 from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.store.files import parts_folder
+from camkit.store.own import OwnFolder
 
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
+GATE = "gate"
+OWN = re.compile(rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}|(?:join|prototypes)\.tmp(?:\.tmp)?")
+"""The files that camkit writes there, besides the gate."""
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -84,7 +88,7 @@ class Lock:
 
     def __init__(self, path: Path, *, wait: bool) -> None:
         self.path = path
-        self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(self.number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BaseException:
@@ -116,6 +120,11 @@ class Parts:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.path = parts_folder(out)
+        self._folder = OwnFolder(self.path, GATE, OWN)
+
+    def is_own(self) -> bool:
+        """Whether the folder is there, and camkit's."""
+        return self._folder.is_own()
 
     @contextmanager
     def gate(self) -> Iterator[None]:
@@ -129,12 +138,15 @@ class Parts:
 
     def _enter(self) -> Lock:
         while True:
-            self.path.mkdir(exist_ok=True)
             try:
-                lock = Lock(self.path / "gate", wait=True)
-            except FileNotFoundError:
+                self._folder.make()
+                lock = Lock(self.path / GATE, wait=True)
+            except FileNotFoundError:  # it was removed in the meantime
+                if not self.path.parent.is_dir():
+                    raise
                 continue
             if lock.is_current():
+                self._folder.mark(lock.number)
                 return lock
             lock.release()
 
@@ -257,17 +269,12 @@ class Parts:
     def clear(self) -> None:
         """Remove everything but the gate; `run.json` goes last, so that parts are never without it."""
         with writing(self.path):
-            names = [name for name in self._names() if name not in ("gate", "run.json")]
-            for name in [*names, "run.json"]:
-                (self.path / name).unlink(missing_ok=True)
+            self._folder.clear("run.json")
 
     def remove(self) -> None:
         """Remove the folder. Call within the gate: who waits there then finds it gone, and begins again."""
-        self.clear()
         with writing(self.path):
-            (self.path / "gate").unlink()
-        with suppress(OSError):  # somebody made a new gate in the meantime: the folder is theirs now
-            self.path.rmdir()
+            self._folder.remove("run.json")
 
     def remove_if_unused(self) -> None:
         if not self.files() and not self.writers() and not (self.path / "run.json").exists():
