@@ -12,11 +12,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.store.files import parts_folder
 from camkit.store.own import OwnFolder
+from camkit.temporary import open_fresh
 
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
@@ -71,9 +72,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Either all of `data` is durably at `path`, or nothing changed there."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
+        with open_fresh(temporary) as stream:
+            write_all(stream, data)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
@@ -83,14 +83,21 @@ def write_atomically(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_all(stream: IO[bytes], data: bytes) -> None:
+    """Unbuffered streams may take a part: a nearly full disk does so without an error."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
 class Lock:
     """A file lock the kernel lets go of when its process ends, however it ends."""
 
-    def __init__(self, path: Path, *, wait: bool) -> None:
+    def __init__(self, path: Path, *, wait: bool, shared: bool = False) -> None:
         self.path = path
         self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(self.number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(self.number, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BaseException:
             os.close(self.number)
             raise
@@ -112,6 +119,30 @@ class Lock:
         if self.number in _locks_held:
             _locks_held.discard(self.number)
             os.close(self.number)
+
+
+class FolderLock(Lock):
+    """Of a folder that is written into by one process alone, or by the ranks of one run."""
+
+    def __init__(self, path: Path, command: str, *, alone: bool) -> None:
+        try:
+            super().__init__(path, wait=False, shared=not alone)
+            while not self.is_current():  # the one before took the file along
+                super().release()
+                super().__init__(path, wait=False, shared=not alone)
+        except BlockingIOError:
+            raise OutputError(
+                f"{path.parent} is being written by another {command} ({_signature(path)}); wait for it to end"
+            ) from None
+        self.sign()
+
+    def release(self) -> None:
+        """The last one takes the file along."""
+        with suppress(OSError):
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.is_current():
+                self.path.unlink()
+        super().release()
 
 
 class Parts:
@@ -224,6 +255,7 @@ class Parts:
                 path.hardlink_to(self.out)
             except OSError:
                 temporary = path.with_name(path.name + ".tmp")
+                temporary.unlink(missing_ok=True)
                 shutil.copy2(self.out, temporary)
                 temporary.replace(path)
             sync_folder(self.path)

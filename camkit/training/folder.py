@@ -143,7 +143,8 @@ class TrainingFolder:
         unfinished = self._state.with_suffix(".tmp")
         try:
             with writing(self._state):
-                with unfinished.open("wb") as stream:
+                unfinished.unlink(missing_ok=True)
+                with unfinished.open("xb") as stream:
                     _write_state(state, stream)
                     stream.flush()
                     os.fsync(stream.fileno())
