@@ -161,7 +161,7 @@ def recorded_root(image_root: str, name: str, beside: Iterable[Path]) -> Path:
     if not is_folder(root):
         raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
     named = filter(None, os.environ.get(PHOTOS, "").split(os.pathsep))
-    if not any(root.resolve().is_relative_to(Path(one).resolve()) for one in (".", *beside, *named)):
+    if not any(root.resolve().is_relative_to(one.resolve()) for one in (Path(), *beside, *map(Path, named))):
         raise InputError(
             f"{name} says that its photos are in {root}, which is neither below its own folder nor below this one\n"
             f"if that is right, give --images {root}, or name the folder in {PHOTOS}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camkit.errors import OutputError
+from camkit.store.locks import HELD
 
 WORDS = b"camkit keeps unfinished work in this folder, and removes it when it is done\n"
 
@@ -63,8 +64,10 @@ class OwnFolder:
     def remove(self, *last: str) -> None:
         """Remove it, with its marker. Call with the marker locked. What others have put there keeps it there."""
         self.clear(*last)
-        if [path.name for path in self.path.iterdir()] != [self.marker]:
+        held = self.marker + HELD
+        if not {path.name for path in self.path.iterdir()} <= {self.marker, held}:
             return
         (self.path / self.marker).unlink()
+        (self.path / held).unlink(missing_ok=True)
         with suppress(OSError):  # somebody made a new marker in the meantime: the folder is theirs now
             self.path.rmdir()

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import IO, Any
 
 from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.store.files import parts_folder
+from camkit.store.locks import Lock, hint_of
 from camkit.store.own import OwnFolder
 from camkit.temporary import open_fresh
 
@@ -28,24 +28,10 @@ REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "a file would be larger than the limit (ulimit -f, or the file system's)",
-    errno.ENOLCK: "the file system has no file locks",
-    errno.EOPNOTSUPP: "the file system has no file locks",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
 }
-
-_locks_held: set[int] = set()
-
-
-def _forget_locks() -> None:
-    """A forked worker must not keep the locks of a parent that was killed."""
-    for number in _locks_held:
-        os.close(number)
-    _locks_held.clear()
-
-
-os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager
@@ -88,37 +74,6 @@ def write_all(stream: IO[bytes], data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[stream.write(rest) :]
-
-
-class Lock:
-    """A file lock the kernel lets go of when its process ends, however it ends."""
-
-    def __init__(self, path: Path, *, wait: bool, shared: bool = False) -> None:
-        self.path = path
-        self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(self.number, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except BaseException:
-            os.close(self.number)
-            raise
-        _locks_held.add(self.number)
-
-    def sign(self) -> None:
-        os.ftruncate(self.number, 0)
-        os.pwrite(self.number, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-
-    def is_current(self) -> bool:
-        """False when the file was removed, with its folder, while we waited for it."""
-        try:
-            there = self.path.stat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(there, os.fstat(self.number))
-
-    def release(self) -> None:
-        if self.number in _locks_held:
-            _locks_held.discard(self.number)
-            os.close(self.number)
 
 
 class FolderLock(Lock):
@@ -191,7 +146,9 @@ class Parts:
         try:
             lock = Lock(path, wait=False)
         except BlockingIOError:
-            raise OutputError(f"{self.out} is being written by {_signature(path)}; wait for it to end") from None
+            raise OutputError(
+                f"{self.out} is being written by {_signature(path)}; wait for it to end{hint_of(path)}"
+            ) from None
         lock.sign()
         return lock
 

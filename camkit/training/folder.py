@@ -24,8 +24,9 @@ import torch
 
 from camkit.errors import CheckpointError, OutputError, StoreError, UsageError
 from camkit.models.tensors import read_tensors
+from camkit.store.locks import Lock, hint_of
 from camkit.store.own import OwnFolder
-from camkit.store.parts import Lock, write_atomically, writing
+from camkit.store.parts import write_atomically, writing
 from camkit.store.provenance import check_chain, difference, plain
 
 History = list[dict[str, float | None]]
@@ -101,7 +102,9 @@ class TrainingFolder:
             try:
                 self._lock = Lock(self.path / LOCK, wait=False)
             except BlockingIOError:
-                raise OutputError(f"{self.out} is being trained by another process; wait for it to end") from None
+                raise OutputError(
+                    f"{self.out} is being trained by another process; wait for it to end{hint_of(self.path / LOCK)}"
+                ) from None
             self._folder.mark(self._lock.number)
         found = self._other_run(run)
         if found and not overwrite:

@@ -13,7 +13,6 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -243,12 +242,13 @@ def _draw_share(write: Callable[[int], None], indices: Sequence[int], sender: Co
 
 
 def _follow(receivers: Sequence[Connection], advance: Callable[[], None]) -> None:
-    waiting: list[Any] = list(receivers)
+    waiting = list(receivers)
     while waiting:
         signals.check()
-        for receiver in wait(waiting, timeout=1):
+        ready = wait(waiting, timeout=1)
+        for receiver in [one for one in waiting if one in ready]:
             try:
-                told = receiver.recv()  # type: ignore[union-attr]
+                told = receiver.recv()
             except EOFError:
                 raise OutputError(
                     "a process that draws was ended from outside; run again with fewer --workers"
