@@ -1,5 +1,14 @@
 """`python -m camkit` is `camkit`."""
 
-from camkit.cli.main import main
+from camkit import signals
 
-main()
+
+def main() -> None:
+    signals.listen()
+    from camkit.cli.main import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ set -euo pipefail
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" val "$out"; fi
 [ $# -ge 4 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 voc=$2 list=$3 out=$4
+export CAMKIT_PHOTOS="$voc"  # stores may name photos there
 shift 4
 mkdir -p "$out"
 

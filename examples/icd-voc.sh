@@ -9,6 +9,7 @@ layer=conv5_3
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out" && layer=block3; fi
 [ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 init=$1 voc=$2 out=${3:-icd-voc}
+export CAMKIT_PHOTOS="$voc"  # stores may name photos there
 mkdir -p "$out"
 all=train
 [ ! -f "$voc/ImageSets/Segmentation/train_aug.txt" ] || all=train_aug

@@ -10,6 +10,7 @@ if [ "${1:-}" = --quick ]; then
 fi
 [ $# -ge 4 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 images=$2 labels=$3 masks=$4 out=${5:-infercam-coco}
+export CAMKIT_PHOTOS="$images"  # stores may name photos there
 mkdir -p "$out"
 
 for method in cam infercam; do

@@ -8,6 +8,7 @@ set -euo pipefail
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out"; fi
 [ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 voc=$2 out=${3:-infercam-voc}
+export CAMKIT_PHOTOS="$voc"  # stores may name photos there
 mkdir -p "$out"
 
 maps() {  # NAME SPLIT OPTIONS…: maps, and their figures, with mIoU by the number of classes

@@ -15,6 +15,7 @@ if [ "${1:-}" = --quick ]; then
 fi
 [ $# -ge 3 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
 seeds=$1 ckpt=$2 voc=$3 out=${4:-lpcam-seeds-voc}
+export CAMKIT_PHOTOS="$voc"  # stores may name photos there
 mkdir -p "$out"
 init=${INIT:-$ckpt}
 common=(--ckpt "$ckpt" --images "$voc" --list train)

@@ -9,6 +9,7 @@ set -euo pipefail
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out"; fi
 [ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 voc=$2 out=${3:-lpcam-voc}
+export CAMKIT_PHOTOS="$voc"  # stores may name photos there
 mkdir -p "$out"
 init=${INIT:-$ckpt}  # what IRN starts from: its authors take torchvision's ImageNet resnet50
 irn=()               # its recipe: its authors', but for drawn scenes, which are few and small

@@ -6,6 +6,7 @@
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
 photos=$(realpath "$1") tags=$(realpath "$2")
+export CAMKIT_PHOTOS="$photos"  # stores may name photos there
 out=$(realpath -m "${3:-masks}")
 shift $(($# < 3 ? $# : 3))
 cd "$(dirname "$0")/.."

@@ -7,6 +7,8 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: torch must know before it is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ.setdefault("CAMKIT_PHOTOS", "/")  # tests keep photos, stores and the current folder apart
+
 from tests.support.world import World, draw_world
 
 # The same cases on every machine, CAMKIT_EXPLORE=1 draws new ones; and a busy machine is no failure.

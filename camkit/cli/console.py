@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from camkit.cli.streams import silence
 from camkit.errors import OutputError, PartialFailure
 from camkit.pipeline.progress import duration
+from camkit.text import lines_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ class CurrentStderr(logging.StreamHandler[TextIO]):
 
 class Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = lines_of(record.getMessage())
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
@@ -49,16 +50,20 @@ def set_up_logging(*, quiet: bool, verbose: bool) -> None:
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Results to standard output; a reader that closes it early (`| head`) gets what it asked for."""
+def print_lines(lines: Iterable[str], *, coloured: bool = False) -> None:
+    """Results to standard output; a reader that closes it early (`| head`) gets what it asked for.
+
+    coloured  with escape codes, which are camkit's own
+    """
     try:
         for line in lines:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write((line if coloured else lines_of(line)) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # What Python still holds back has to go somewhere, or it complains when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
     except OSError as error:
+        silence(sys.stdout)
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
@@ -73,7 +78,7 @@ def print_report(report: Report, form: Literal["table", "json", "csv"]) -> None:
         write_csv(report, text)
     else:
         render_table(report, table_console(text))
-    print_lines([text.getvalue().rstrip("\n")])
+    print_lines([text.getvalue().rstrip("\n")], coloured=form == "table")
 
 
 def print_comparison(comparison: Comparison, *, json: bool) -> None:
@@ -82,7 +87,7 @@ def print_comparison(comparison: Comparison, *, json: bool) -> None:
     text = io.StringIO(comparison.to_json() if json else "")
     if not json:
         render_comparison(comparison, table_console(text))
-    print_lines([text.getvalue().rstrip("\n")])
+    print_lines([text.getvalue().rstrip("\n")], coloured=not json)
 
 
 def table_console(stream: TextIO) -> Console:

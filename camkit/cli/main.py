@@ -6,18 +6,21 @@ import importlib
 import importlib.util
 import keyword
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from camkit import memory, signals
+from camkit.cli.streams import close_streams, open_streams, tell
 from camkit.errors import CamkitError, OutputError
+from camkit.text import lines_of
 
 COMMANDS = (
     "demo", "masks", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply",
@@ -112,7 +115,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         if not debug:
             warnings.simplefilter("ignore")  # libraries about damaged EXIF tags and the like; errors are told by us
         try:
-            command(**gathered(command, options))
+            given = options["max_memory"]
+            memory.set_budget(None if given is None else memory.parse(memory.OPTION, given))
+            with signals.interrupting():
+                command(**gathered(command, options))
         except CamkitError as error:
             leave(str(error), error.exit_code, debug)
         except KeyboardInterrupt:
@@ -123,6 +129,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             where = f"{error.filename}: " if error.filename else ""
             leave(f"{where}{error.strerror or error}", OutputError.exit_code, debug)
         except Exception as error:
+            if memory.is_short_of(error):
+                leave(f"there is not enough memory{memory.words_of_limit()}: {error}", OutputError.exit_code, debug)
             if debug:
                 raise
             notes = "; ".join(getattr(error, "__notes__", []))
@@ -136,29 +144,24 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 def leave(message: str, exit_code: int, debug: bool) -> NoReturn:
     if debug:
-        traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
-    silence_standard_output()
+        with suppress(OSError):
+            traceback.print_exc()
+    tell(f"error: {lines_of(message)}")
     raise typer.Exit(exit_code)
 
 
-def silence_standard_output() -> None:
-    """Python flushes stdout when it ends, and would complain again where the reader is gone."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def interrupt(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
+    signals.listen()
+    open_streams()
     # Idle threads of torch (libgomp) give their core back soon: where others want it, work is several times as fast.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    # A batch system that takes its machine back sends SIGTERM: the part in hand is written, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, interrupt)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed by the shell (>&-)
-    app()
+    exit_code: Any = 0
+    try:
+        app()
+    except SystemExit as end:
+        exit_code = end.code
+    except OSError as error:  # of what help and usage errors write
+        tell(f"error: {error.strerror or error}")
+        exit_code = OutputError.exit_code
+    sys.exit(close_streams(exit_code))

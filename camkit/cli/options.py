@@ -98,6 +98,13 @@ WorkersOfCores = Annotated[
 OnError = Annotated[types.OnError, RUN("An image that fails: record it and go on, or stop.")]
 Quiet = Annotated[bool, RUN("Only warnings and errors.", "--quiet", "-q")]
 Verbose = Annotated[bool, RUN("Say more.", "--verbose", "-v")]
+MaxMemory = Annotated[
+    str | None,
+    RUN(
+        "A file that would unpack to more is refused. Default: half of what the machine or the batch job has.",
+        metavar="SIZE",
+    ),
+]
 Debug = Annotated[bool, RUN("Show tracebacks.", "--debug")]
 
 StoresGiven = Annotated[
@@ -119,7 +126,7 @@ SizeWords = Annotated[str, _SIZE]
 SizeWordsIfAny = Annotated[str | None, _SIZE]
 
 
-def common(quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False) -> None:
+def common(max_memory: MaxMemory = None, quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False) -> None:
     """Options of every command, which `camkit.cli.main` itself obeys."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,11 +17,16 @@ from camkit.data.lists import IMAGE_SUFFIXES, FilesById, files_by_id, index_file
 from camkit.data.reading import examples, exists, is_file, is_folder, reason
 from camkit.data.voc import VocLayout, find_voc
 from camkit.errors import ImageError, InputError, UsageError
+from camkit.memory import claimed
 from camkit.types import Size
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 400_000_000
 
+_BYTES_PER_PIXEL = {"1": 8, "L": 8, "P": 8, "RGB": 11, "I;16": 14, "I;16B": 14, "I;16L": 14, "I;16N": 14}
+"""While a photo is read, from its own pixels to the array of RGB."""
+_MOST_BYTES_PER_PIXEL = 22
+_STRIP = 64
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -159,6 +165,12 @@ def _not_an_image(path: Path) -> str:
     return "the file is empty" if path.stat().st_size == 0 else "its content is of no image format known here"
 
 
+def unpacking(image: Image.Image, per_pixel: int, more: int = 0) -> AbstractContextManager[None]:
+    """While the pixels of an opened image are read, so many bytes for each, within `decoding`."""
+    pixels = image.width * image.height
+    return claimed(pixels * per_pixel + more, f"{image.width:,} x {image.height:,} px", ImageError)
+
+
 def _decode(image: Image.Image, longest: int | None, max_pixels: int) -> tuple[np.ndarray, Size]:
     orientation = _orientation(image)
     size = _upright_size(image, orientation)
@@ -181,8 +193,9 @@ def _resized_rgb(image: Image.Image, size: tuple[int, int], max_pixels: int) -> 
     width, height = size
     if width * height > max_pixels:
         raise ValueError(f"{width:,} x {height:,} px after resizing, the limit is {max_pixels:,} in all")
+    whole = image.width * image.height
     drafted = image.draft(None, (2 * width, 2 * height))
-    return _to_rgb(image).resize(size, Image.Resampling.BICUBIC, box=drafted[1] if drafted else None)
+    return _to_rgb(image, whole).resize(size, Image.Resampling.BICUBIC, box=drafted[1] if drafted else None)
 
 
 def _fit(size: Size, longest: int) -> tuple[int, int]:
@@ -208,7 +221,14 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, whole: int | None = None) -> Image.Image:
+    """whole: the pixels of a JPEG that is read smaller: the reader of a progressive one holds what they are made of."""
+    coefficients = 6 * (whole or image.width * image.height) if image.info.get("progressive") else 0
+    with unpacking(image, _BYTES_PER_PIXEL.get(image.mode, _MOST_BYTES_PER_PIXEL), coefficients):
+        return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
@@ -235,5 +255,8 @@ def _to_8_bit(values: np.ndarray, format: str | None) -> np.ndarray:
         largest = float(values.max())
         ranges = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
         top = next((top for top in ranges if largest <= top), largest)
-    scaled = values.astype(np.float32) * np.float32(255 / top)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _STRIP):
+        strip = values[start : start + _STRIP].astype(np.float32) * np.float32(255 / top)
+        scaled[start : start + _STRIP] = np.clip(np.rint(strip), 0, 255)
+    return scaled

@@ -24,6 +24,9 @@ Row = tuple[str | int, tuple[str | int, ...]]
 """(image as the file names it, class names or class numbers)"""
 
 _MAX_XML_BYTES = 16 << 20
+_MAX_XML_DEPTH = 32
+_MAX_XML_NAME = 10_000
+_NAME_OF_OBJECT = ["object", "name"]
 _ID_HEADERS = ("id", "ids", "image", "imageid", "img", "imgid", "file", "filename", "name", "path", "filepath")
 _ID_KEYS = ("id", "image", "image_id", "file_name", "filename", "path")
 _CLASS_KEYS = ("classes", "labels", "class", "label")
@@ -42,24 +45,29 @@ def xml_rows(folder: Path, ids: Iterable[str]) -> Iterator[Row]:
 def xml_object_names(path: Path) -> list[str]:
     """The texts of annotation/object/name. A document type declaration is refused: entities could fill the memory."""
     names: list[str] = []
-    depth: list[str] = []
+    inside: list[str] = []
 
     def refuse(*_: object) -> None:
         raise LabelError(f"{path} declares a document type, which annotations have no use for: refused")
 
     def start(tag: str, _: object) -> None:
-        depth.append(tag)
-        if depth[1:] == ["object", "name"]:
+        if len(inside) == _MAX_XML_DEPTH:
+            raise LabelError(f"{path} has elements more than {_MAX_XML_DEPTH} deep, which annotations have no use for")
+        inside.append(tag)
+        if inside[1:] == _NAME_OF_OBJECT:
             names.append("")
 
     def end(_: str) -> None:
-        depth.pop()
+        inside.pop()
 
     def text(characters: str) -> None:
-        if depth[1:] == ["object", "name"]:
+        if inside[1:] == _NAME_OF_OBJECT:
             names[-1] += characters
+            if len(names[-1]) > _MAX_XML_NAME:
+                raise LabelError(f"{path} has an object whose name is longer than {_MAX_XML_NAME:,} characters")
 
     parser = expat.ParserCreate()
+    parser.buffer_text = True
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     try:

@@ -12,6 +12,8 @@ from camkit.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 
+MOST_LEVELS, MOST_FOLDERS = 32, 1_000_000
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FilesById(Mapping[str, Path]):
@@ -42,13 +44,17 @@ def files_by_id(root: Path, suffixes: Collection[str]) -> FilesById:
 
 
 def walk(root: Path, suffixes: Collection[str]) -> Iterator[str]:
-    """Paths below `root`. Links are followed, but not into a folder that holds the link.
+    """Paths below `root`. Links are followed, but not into a folder that holds the link, nor without end.
 
     A broken link counts as a file, so that it fails as an image that cannot be read instead of vanishing.
     """
+    folders = 0
     waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", (_identity(root),))]
     while waiting:
         prefix, ancestors = waiting.pop()
+        folders += 1
+        if len(ancestors) > MOST_LEVELS or folders > MOST_FOLDERS:
+            raise InputError(f"{show(str(root))} has folders within folders without end, or links that make it look so")
         for name, is_folder in entries(root / prefix):
             if name.startswith("."):
                 continue

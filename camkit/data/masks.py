@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from camkit.data.images import MAX_PIXELS, decoding, open_image
+from camkit.data.images import MAX_PIXELS, decoding, open_image, unpacking
 from camkit.data.lists import files_by_id
 from camkit.data.reading import is_folder
 from camkit.data.voc import find_voc
@@ -18,6 +18,9 @@ from camkit.data.writing import write_whole
 from camkit.errors import ImageError, InputError
 
 _COMPRESSION = 6
+_BYTES_PER_PIXEL = {"1": 10, "L": 10, "P": 10, "I": 18, "I;16": 14}
+"""While a mask is read and looked at, from its own pixels to what is counted."""
+_MOST_BYTES_PER_PIXEL = 24
 
 
 @functools.cache
@@ -34,7 +37,7 @@ def voc_palette() -> np.ndarray:
 def read_mask(path: Path) -> np.ndarray:
     """[H, W] uint8 or uint16 indices, from a palette, grey or 1-bit PNG, or from an RGB one in VOC's colours."""
     with open_image(path, ("PNG",), MAX_PIXELS) as image:
-        decoding(path, image.load)
+        decoding(path, lambda: _load(image))
         if image.mode in ("P", "L"):
             return np.array(image)
         if image.mode == "1":
@@ -44,6 +47,11 @@ def read_mask(path: Path) -> np.ndarray:
         if image.mode in ("RGB", "RGBA"):
             return _indices_of_colours(np.asarray(image)[:, :, :3], path)
         raise ImageError(f"cannot read mask {path}: a PNG of mode {image.mode} holds no class indices")
+
+
+def _load(image: Image.Image) -> None:
+    with unpacking(image, _BYTES_PER_PIXEL.get(image.mode, _MOST_BYTES_PER_PIXEL)):
+        image.load()
 
 
 def write_mask(path_or_file: Path | IO[bytes], mask: np.ndarray) -> None:

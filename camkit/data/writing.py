@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from camkit.data.reading import reason
 from camkit.errors import OutputError
+from camkit.temporary import open_unfinished
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -> None:
     """Have `write` fill a file that takes the place of `path` when it is complete. `what` names it in errors."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    unfinished: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("xb") as file:
+        unfinished, file = open_unfinished(path)
+        with file:
             write(file)
-        unfinished.replace(path)
+            file.flush()
+            unfinished.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {what}{path}: {reason(error)}") from error
     finally:
         with contextlib.suppress(OSError):  # it is there only when the above failed
-            unfinished.unlink()
+            if unfinished is not None:
+                unfinished.unlink()

@@ -11,6 +11,7 @@ from camkit.defaults import INTERVAL_LEVEL
 from camkit.evaluate.bootstrap import DRAWS, Interval, Tallies, difference
 from camkit.evaluate.render import difference_words, interval_words, percent, print_table, shared_lines
 from camkit.evaluate.report import Report
+from camkit.text import lines_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +73,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     ]
     print_table(console, ["method", "mIoU", "interval", "difference", "threshold"], rows)
     for line in comparison_lines(comparison):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(lines_of(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from camkit.evaluate.report import Missing, Report
+from camkit.text import line_of, lines_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,7 @@ def render_table(report: Report, console: Console) -> None:
     if report.parts:
         print_table(console, ["part", "recall"], [[row.name, percent(row.recall)] for row in report.parts])
     for line in summary_lines(report):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(lines_of(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_lines(report: Report, *, rates: bool = True) -> Iterator[str]:
@@ -99,7 +100,7 @@ def print_table(console: Console, headings: Row, rows: list[Row], mean: Row | No
     for column in fit.columns[1:]:
         table.add_column(headings[column], justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(row[column]) for column in fit.columns))
+        table.add_row(*(Text(line_of(row[column])) for column in fit.columns))
     if mean:
         table.add_section()
         table.add_row(*(mean[column] for column in fit.columns), style="bold")
@@ -107,7 +108,7 @@ def print_table(console: Console, headings: Row, rows: list[Row], mean: Row | No
     left_out = [heading for column, heading in enumerate(headings) if column not in fit.columns]
     if left_out:
         line = f"no room for {', '.join(left_out)}; --json has all"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(lines_of(line), markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ def optional_size(path: Path, name: str, value: Any) -> int | None:
 def checked_classes(path: Path, classes: Any, num_classes: int) -> tuple[str, ...] | None:
     if classes is None:
         return None
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise CheckpointError(f"{path}: its class names are not a list of names")
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name.isprintable() for name in classes):
+        raise CheckpointError(f"{path}: its class names are not a list of names of one line")
     if len(classes) != num_classes:
         raise CheckpointError(f"{path}: names {len(classes)} classes, but its classifier has {num_classes}")
     return tuple(classes)

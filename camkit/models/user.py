@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from camkit.errors import UsageError
 from camkit.models.classifier import FRESH_DEVIATION, IMAGENET_MEAN, IMAGENET_STD, ClassifierNetwork, Colour, Tap
 from camkit.models.state import State, fitted, without_wrappers
+
+log = logging.getLogger("camkit")
 
 NEEDED = (
     "a classifier has features(x) → [B, D, h, w] (or forward_features) and weight [C, D] "
@@ -187,6 +190,8 @@ def _make(model: str) -> nn.Module:
     module_name, colon, attribute = model.partition(":")
     if not (module_name and colon and attribute):
         raise UsageError(f"--model {model}: give package.module:factory")
+    if module_name not in sys.modules:
+        log.warning("--model %s runs code; it is looked for in %s first", model, Path.cwd())
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -14,9 +14,12 @@ from camkit.data.exchange.writing import Target
 from camkit.data.reading import examples, reason
 from camkit.data.writing import write_whole
 from camkit.errors import OutputError, StoreError, UsageError
+from camkit.store.parts import FolderLock, writing
 from camkit.store.provenance import check_chain, difference
 from camkit.store.schema import Header, check_id
 from camkit.types import Activation
+
+LOCK = ".camkit.lock"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class FolderSink:
         self.done: frozenset[str] = frozenset()
         self._written: set[str] = set()
         self._old_files: frozenset[str] = frozenset()
+        self._lock: FolderLock | None = None
+        self._overwrite = overwrite
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file; give {maker.command} a folder")
         memo = self._read_memo()
@@ -77,14 +82,31 @@ class FolderSink:
     def __enter__(self) -> Self:
         if self.finished:
             return self
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.folder / LOCK, self.maker.command, alone=len(self.own) == len(self.ids))
+        try:
+            self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        memo = self._read_memo()  # once more: another process may have been here until now
+        if memo is None:
+            self._check_empty(overwrite=True)
+        elif not self._overwrite:
+            self._take_stock(memo)
         self._remove(self._old_files)
         self._write_memo(complete=False)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Every file is whole already."""
+        if self._lock is not None:
+            self._lock.release()
 
     def write(self, activation: Activation) -> None:
         self.target.write(self.folder, activation)
@@ -147,8 +169,13 @@ class FolderSink:
         return [name for id in ids for name in self.target.files(id)]
 
     def _remove(self, names: Iterable[str]) -> None:
-        """What the run before has left; the memo, which names it, goes last."""
+        """What the run before has left, nothing through a link; the memo, which names it, goes last."""
+        own, root = set[Path](), self.folder.resolve()
         for name in names:
+            parent = (self.folder / name).parent
+            if parent not in own and not parent.resolve().is_relative_to(root):
+                raise OutputError(f"{parent} is a link out of {self.folder}: nothing is removed there; remove the link")
+            own.add(parent)
             try:
                 (self.folder / name).unlink(missing_ok=True)
             except OSError as error:

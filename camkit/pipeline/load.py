@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from camkit import signals
 from camkit.errors import CamkitError
 from camkit.types import Record, Size
 
@@ -33,16 +34,20 @@ def load_ahead(
     caller's thread: that is where stores are read. An exception other than a `Failure` surfaces at its turn.
     """
     if workers <= 0:
-        yield from map(load, requests)
+        for request in requests:
+            signals.check()
+            yield load(request)
         return
     pending: deque[Future[Loaded]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="camkit-load")
     try:
         for request in requests:
+            signals.check()
             pending.append(pool.submit(load, request))
             if len(pending) > workers + ahead:
                 yield pending.popleft().result()
         while pending:
+            signals.check()
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

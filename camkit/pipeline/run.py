@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
+from camkit import signals
 from camkit.errors import CamkitError, ImageError, StoreError
 from camkit.pipeline.load import Failure, batches_by_size, load_ahead
 from camkit.pipeline.progress import Progress
@@ -50,6 +51,7 @@ def map_records(
     """
     batches = batches_by_size(records, batch_size)
     for results in load_ahead(batches, partial(_run_step, step), workers=threads):
+        signals.check()
         for result in results:
             failure = _write(sink, result) if isinstance(result, Activation) else result
             if failure is not None:
@@ -68,6 +70,7 @@ def fold_records(
     """Feed every record to the reducer: its result, and the failures by id."""
     failures: dict[str, str] = {}
     for item in records:
+        signals.check()
         failure = item if isinstance(item, Failure) else _update(reducer, item)
         if failure is not None:
             _report(failure, on_error)

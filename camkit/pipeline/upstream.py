@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ log = logging.getLogger("camkit")
 
 STANDARD_INPUT = Path("-")
 STANDARD_INPUT_NAME = "standard input"
+PHOTOS = "CAMKIT_PHOTOS"
+"""An environment variable: folders whose photos a store may name, besides those below its own and the current one."""
 
 Sources = Path | str | Sequence[Path | str]
 """A store, the shards of one, a folder of masks; `-` or an empty sequence is standard input."""
@@ -121,17 +124,46 @@ def find_photos(store: Reader, images: Path | str | None, name: str) -> ImageSet
 
 
 def photos_of(store: Reader | PrototypeStore, images: Path | str | None, name: str) -> ImageSet:
-    return photos_at(store.header.image_root, images, name)
+    return photos_at(store.header.image_root, images, name, beside=folders_of_input(store))
 
 
-def photos_at(image_root: str, images: Path | str | None, name: str, list: str | None = None) -> ImageSet:
-    """The photos in `images`, or where those of the input of this name were; of a list only those."""
+def photos_at(
+    image_root: str,
+    images: Path | str | None,
+    name: str,
+    list: str | None = None,
+    *,
+    beside: Iterable[Path],
+) -> ImageSet:
+    """The photos in `images`, or where those of the input of this name were; of a list only those.
+
+    beside  the folders that the input lies in
+    """
     if images is not None:
         return find_images(Path(images), list)
+    root = recorded_root(image_root, name, beside)
+    voc = find_voc(root.parent)
+    return find_images(voc.root if voc and voc.images == root else root, list)
+
+
+def folders_of_input(store: Reader | PrototypeStore) -> tuple[Path, ...]:
+    """None where it came through a pipe."""
+    if isinstance(store, PrototypeStore):
+        return (Path(store.name).parent,)
+    return () if store.names == (STANDARD_INPUT_NAME,) else tuple(path.parent for path in store.paths)
+
+
+def recorded_root(image_root: str, name: str, beside: Iterable[Path]) -> Path:
+    """Where the photos are by the word of an input that anybody may have written: it may not name any folder."""
     if not image_root:
         raise InputError(f"{name} does not say where its photos are; give --images FOLDER")
     root = Path(image_root)
     if not is_folder(root):
         raise InputError(f"the photos of {name} were in {root}, which is not there\ngive --images FOLDER")
-    voc = find_voc(root.parent)
-    return find_images(voc.root if voc and voc.images == root else root, list)
+    named = filter(None, os.environ.get(PHOTOS, "").split(os.pathsep))
+    if not any(root.resolve().is_relative_to(one.resolve()) for one in (Path(), *beside, *map(Path, named))):
+        raise InputError(
+            f"{name} says that its photos are in {root}, which is neither below its own folder nor below this one\n"
+            f"if that is right, give --images {root}, or name the folder in {PHOTOS}"
+        )
+    return root

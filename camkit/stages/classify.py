@@ -19,6 +19,7 @@ from camkit.stages.network import Network, describe_checkpoint, load_network, sc
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
+from camkit.text import line_of
 from camkit.types import LongerSide, ScoresForm
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def score_lines(store: Reader, text: ScoresForm, threshold: float) -> Iterator[s
     for activation in store:
         predicted = [names[c] for c in predicted_classes(activation.values, threshold)]
         if text == "tsv":
-            yield "\t".join([activation.id, *predicted])
+            yield "\t".join(map(line_of, [activation.id, *predicted]))
             continue
         scores = {name: round(float(score), 6) for name, score in zip(names, activation.values, strict=True)}
         yield json.dumps({"id": activation.id, "classes": predicted, "scores": scores}, ensure_ascii=False)

@@ -18,13 +18,22 @@ from camkit.data.exchange.png import write_png
 from camkit.data.exchange.psa import write_psa
 from camkit.data.exchange.writing import OneFile, Target
 from camkit.data.images import find_images
-from camkit.data.reading import examples, is_folder
+from camkit.data.reading import examples
 from camkit.defaults import MASK_THRESHOLD
 from camkit.errors import InputError, UsageError
 from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.pipeline.output import Runtime, Summary, check_inputs_stay, write_activations
 from camkit.pipeline.run import Step
-from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.pipeline.upstream import (
+    Sources,
+    folders_of_input,
+    history_of,
+    name_of_input,
+    open_input,
+    paths_of,
+    recorded_root,
+    stored_records,
+)
 from camkit.stages.mask_rules import step_for
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader
@@ -128,10 +137,7 @@ def _target(format: str, store: Reader, folder: Path, list: Path | None, images:
 
 def _photos(store: Reader, images: Path | None) -> dict[str, Path]:
     """The photo of every image of the store."""
-    root = images or Path(store.header.image_root)
-    if images is None and not (store.header.image_root and is_folder(root)):
-        where = f"were in {root}, which is not there" if store.header.image_root else "are somewhere unknown"
-        raise UsageError(f"this format names the photos, but those of the store {where}; give --images FOLDER")
+    root = images or recorded_root(store.header.image_root, store.names[0], folders_of_input(store))
     paths = find_images(root).paths
     missing = [id for id in store.ids if id not in paths]
     if missing:

@@ -16,6 +16,7 @@ from camkit.store.pipe import receive_store
 from camkit.store.prototypes import holds_prototypes, read_prototypes
 from camkit.store.provenance import check_chain, parameter_words
 from camkit.store.reader import open_store
+from camkit.text import line_of
 from camkit.types import AffinityKind
 
 
@@ -198,7 +199,7 @@ def _patch_words(patch: Mapping[str, Any]) -> str:
 
 def failure_lines(description: Mapping[str, Any]) -> Iterator[str]:
     for id, message in description.get("failures", {}).items():
-        yield f"{id}\t{message}"
+        yield f"{line_of(id)}\t{line_of(message)}"
 
 
 def lines_of(description: Mapping[str, Any]) -> Iterator[str]:

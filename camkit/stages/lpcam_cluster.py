@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camkit import memory
 from camkit.data.images import ImageSet
 from camkit.data.labels import Labels
 from camkit.data.reading import examples
@@ -26,7 +27,7 @@ from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_in
 from camkit.settings.lpcam import PRESETS, Clustering, Hyperparameters, check_context
 from camkit.stages.lpcam_centres import cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
-from camkit.stages.lpcam_sample import Budget, memory_text, parse_memory
+from camkit.stages.lpcam_sample import Budget, memory_text
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
 from camkit.stages.prototypes import class_difference
 from camkit.store.prototypes import PrototypeStore
@@ -63,7 +64,7 @@ def lpcam_cluster(
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     weight = loaded.network.weight.detach().float()
-    budget = Budget(parse_memory(clustering.memory), weight.shape[1])
+    budget = Budget(memory.parse("--memory", clustering.memory), weight.shape[1])
     budget.check(2 * loaded.num_classes, settings.clusters)
     view = view_size(resize, loaded.input_size)
     classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)

@@ -59,7 +59,7 @@ class SampleWriter(DurableWriter[Kept]):
         super().__init__(out, header, ids, Due(SECONDS, budget.part_bytes), shard=shard, overwrite=overwrite)
 
     def _sweep(self) -> None:
-        if not self._parts.path.exists():
+        if not self._parts.is_own():
             return
         with self._parts.gate():
             if not self._parts.writers():

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from camkit.errors import UsageError
+from camkit.memory import UNITS
 from camkit.methods.sampling import Reservoir
 from camkit.store.sample import ROW_BYTES, Part, SeenImage, read_features
-
-UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,8 @@ class Budget:
             )
 
 
-def parse_memory(text: str) -> int:
-    """'2G', '512M' → bytes."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise UsageError(f"--memory {text}: give a number and a unit, for example 512M or 2G")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
 def memory_text(count: int) -> str:
-    """The shortest that `parse_memory` reads as the same; bytes that are no whole kilobytes are rounded down."""
+    """The shortest that `camkit.memory.parse` reads as the same; bytes that are no whole kilobytes are rounded down."""
     unit = next(name for name in "TGMK" if count % UNITS[name] == 0 or name == "K")
     return f"{count // UNITS[unit]}{unit}"
 

@@ -171,10 +171,11 @@ def _steps(
     else:
         yield step("maps", plan.how, *network, *chosen, *run, product=maps.name)
     background = ("--preset", "irn", "--background", f"{plan.background:g}")
-    yield step("maps along the edges", "crf", maps, *background, product="probs.h5")
+    pictures = ("--images", inputs.images)
+    yield step("maps along the edges", "crf", maps, *pictures, *background, product="probs.h5")
     yield step("masks", "mask", out / "probs.h5", "--png", out / "masks", *anew)
     truth = _words(("--gt", brought.truth))
-    yield step("a page", "show", maps, out / "probs.h5", *truth, "--html", out / "report.html")
+    yield step("a page", "show", maps, out / "probs.h5", *pictures, *truth, "--html", out / "report.html")
     if brought.truth is not None:
         yield step("figures", "evaluate", out / "probs.h5", *truth, *_words(("--list", inputs.list)), "--ci")
 

@@ -19,7 +19,7 @@ from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import Reducer, fold_records
-from camkit.pipeline.upstream import name_of_input, open_input
+from camkit.pipeline.upstream import folders_of_input, name_of_input, open_input
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
@@ -38,6 +38,7 @@ class Predictions:
     read: Callable[[str], Activation | Failure]
     history: Mapping[str, Any] = field(default_factory=dict)
     image_root: str = ""
+    beside: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def open_predictions(sources: Sequence[Path], classes: str | None) -> Iterator[P
         history = store.header.provenance
         yield Predictions(
             name_of_input(sources), store.header.kind, names, store.ids, _catching(store.read), history,
-            store.header.image_root,
+            store.header.image_root, folders_of_input(store),
         )  # fmt: skip
 
 

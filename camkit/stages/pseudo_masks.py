@@ -103,7 +103,7 @@ def open_pseudo_masks(
 
 def find_labelled(source: Predictions, wanted: Photos) -> ImageSet:
     """The photos that have a label."""
-    photos = photos_at(source.image_root, wanted.images, source.source, wanted.list)
+    photos = photos_at(source.image_root, wanted.images, source.source, wanted.list, beside=source.beside)
     known = frozenset(source.ids)
     ids = [id for id in photos.paths if id in known]
     if not ids:

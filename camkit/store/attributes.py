@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from camkit.errors import StoreError
-from camkit.store.heaps import check_heaps
 from camkit.store.schema import MAX_CLASSES, MAX_TEXT
 
 # What h5py, HDF5, NumPy and json raise when the bytes they read make no sense.
@@ -39,14 +37,13 @@ def _stored(item: Any, name: str, where: str, kinds: str, rank: int) -> Any:
     if math.prod(shape) > MAX_CLASSES or math.prod(shape) * dtype.itemsize > MAX_TEXT:
         raise StoreError(f"{where} has an attribute {name!r} of an absurd size")
     if dtype.kind == "O":
-        _check_variable(item, dtype, f"{where} has an attribute {name!r}")
+        _check_text(dtype, f"{where} has an attribute {name!r}")
     return item.attrs[name]
 
 
-def _check_variable(item: Any, dtype: np.dtype, what: str) -> None:
+def _check_text(dtype: np.dtype, what: str) -> None:
     if h5py.check_string_dtype(dtype) is None:
         raise StoreError(f"{what} of the wrong type")
-    check_heaps(Path(item.file.filename))
 
 
 def scalar_text(dataset: Any, where: str, limit: int) -> str:
@@ -56,7 +53,7 @@ def scalar_text(dataset: Any, where: str, limit: int) -> str:
     if dataset.is_virtual or dataset.external or dataset.dtype.itemsize > limit:
         raise StoreError(f"{where} is not a plain text")
     if dataset.dtype.kind == "O":
-        _check_variable(dataset, dataset.dtype, f"{where} has a value")
+        _check_text(dataset.dtype, f"{where} has a value")
     return bytes(dataset[()]).decode("utf-8", "replace")
 
 

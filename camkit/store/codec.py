@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from camkit.errors import StoreError
+from camkit.memory import claimed
 from camkit.store.attributes import damage, integers, scalar_text, set_text, text
 from camkit.store.provenance import to_json
 from camkit.store.schema import MAX_PIXELS, Header, Kind
@@ -21,6 +22,7 @@ MAX_RATIO = 1_100  # DEFLATE cannot do better than 1032:1; a dataset that claims
 SMALL = 1 << 16
 MAX_VALUES = 1 << 31
 TOLERANCE = 1e-3
+COPIES = 4
 
 
 def default_dtype(header: Header) -> str:
@@ -229,9 +231,16 @@ def decode(dataset: Any, id: str, header: Header, path: str) -> Activation:
     classes, size = check_dataset(dataset, id, header, path)
     where = f"{path}: the record of {id!r}"
     notes = _notes(dataset, where)
-    values = _as_read(dataset[()], header)
-    check_values(values, header, where)
+    with claimed(_bytes_needed(dataset, header), where, StoreError):
+        values = _as_read(dataset[()], header)
+        check_values(values, header, where)
     return Activation(id, values, classes, size, notes)
+
+
+def _bytes_needed(dataset: h5py.Dataset, header: Header) -> int:
+    """To read a record and to work on it: its values as they are stored, and some copies of them as they are read."""
+    values = math.prod(dataset.shape)
+    return dataset.nbytes + COPIES * values * (dataset.dtype.itemsize if header.holds.per_pixel else 4)
 
 
 def _as_read(stored: np.ndarray, header: Header) -> np.ndarray:

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from camkit.errors import OutputError, StoreError
-from camkit.store.parts import Lock, Parts, writing
+from camkit.store.locks import Lock
+from camkit.store.parts import Parts, writing
 from camkit.store.provenance import plain
 from camkit.store.runs import check_parts, check_replaceable, check_target
 from camkit.store.schema import Header, check_ids, shard_ids

@@ -12,6 +12,7 @@ import h5py
 
 from camkit.errors import StoreError
 from camkit.store.attributes import damage, integer, set_text, set_texts, text, texts
+from camkit.store.heaps import check_heaps
 from camkit.store.provenance import check_chain, to_json
 from camkit.store.schema import (
     FORMAT,
@@ -59,6 +60,7 @@ def open_file(path: Path) -> h5py.File:
     if lookalike:
         raise StoreError(f"{path} is {lookalike}, not a camkit store")
     try:
+        check_heaps(path)
         return _frugal(h5py.File(path, "r", locking=False))
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path} is truncated or damaged; copy it again or make it again") from error

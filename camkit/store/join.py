@@ -18,6 +18,7 @@ from camkit.store.codec import copy_record, read_failure, write_failure, write_r
 from camkit.store.files import create_file, list_ids, open_file, write_complete, write_header
 from camkit.store.parts import sync_folder, writing
 from camkit.store.schema import FAILURES, Header, Kind, folders_of
+from camkit.temporary import open_fresh
 from camkit.types import Activation
 
 OPEN_FILES = 8  # HDF5 keeps more than 1 MB for each
@@ -129,7 +130,7 @@ def join_files(
     """Write the store to `temporary` (same file system), then move it to `out`: there is never half a store."""
     try:
         with writing(out):
-            with temporary.open("w+b", buffering=0) as stream:
+            with open_fresh(temporary) as stream:
                 _join(records, failures, header, stream)
                 os.fsync(stream.fileno())
             temporary.replace(out)

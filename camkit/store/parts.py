@@ -8,39 +8,30 @@ import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.store.files import parts_folder
+from camkit.store.locks import Lock, hint_of
+from camkit.store.own import OwnFolder
+from camkit.temporary import open_fresh
 
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
+GATE = "gate"
+OWN = re.compile(rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}|(?:join|prototypes)\.tmp(?:\.tmp)?")
+"""The files that camkit writes there, besides the gate."""
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "a file would be larger than the limit (ulimit -f, or the file system's)",
-    errno.ENOLCK: "the file system has no file locks",
-    errno.EOPNOTSUPP: "the file system has no file locks",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
 }
-
-_locks_held: set[int] = set()
-
-
-def _forget_locks() -> None:
-    """A forked worker must not keep the locks of a parent that was killed."""
-    for number in _locks_held:
-        os.close(number)
-    _locks_held.clear()
-
-
-os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager
@@ -67,9 +58,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Either all of `data` is durably at `path`, or nothing changed there."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
+        with open_fresh(temporary) as stream:
+            write_all(stream, data)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
@@ -79,35 +69,35 @@ def write_atomically(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-class Lock:
-    """A file lock the kernel lets go of when its process ends, however it ends."""
+def write_all(stream: IO[bytes], data: bytes) -> None:
+    """Unbuffered streams may take a part: a nearly full disk does so without an error."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
-    def __init__(self, path: Path, *, wait: bool) -> None:
-        self.path = path
-        self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+class FolderLock(Lock):
+    """Of a folder that is written into by one process alone, or by the ranks of one run."""
+
+    def __init__(self, path: Path, command: str, *, alone: bool) -> None:
         try:
-            fcntl.flock(self.number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BaseException:
-            os.close(self.number)
-            raise
-        _locks_held.add(self.number)
-
-    def sign(self) -> None:
-        os.ftruncate(self.number, 0)
-        os.pwrite(self.number, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-
-    def is_current(self) -> bool:
-        """False when the file was removed, with its folder, while we waited for it."""
-        try:
-            there = self.path.stat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(there, os.fstat(self.number))
+            super().__init__(path, wait=False, shared=not alone)
+            while not self.is_current():  # the one before took the file along
+                super().release()
+                super().__init__(path, wait=False, shared=not alone)
+        except BlockingIOError:
+            raise OutputError(
+                f"{path.parent} is being written by another {command} ({_signature(path)}); wait for it to end"
+            ) from None
+        self.sign()
 
     def release(self) -> None:
-        if self.number in _locks_held:
-            _locks_held.discard(self.number)
-            os.close(self.number)
+        """The last one takes the file along."""
+        with suppress(OSError):
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.is_current():
+                self.path.unlink()
+        super().release()
 
 
 class Parts:
@@ -116,6 +106,11 @@ class Parts:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.path = parts_folder(out)
+        self._folder = OwnFolder(self.path, GATE, OWN)
+
+    def is_own(self) -> bool:
+        """Whether the folder is there, and camkit's."""
+        return self._folder.is_own()
 
     @contextmanager
     def gate(self) -> Iterator[None]:
@@ -129,12 +124,15 @@ class Parts:
 
     def _enter(self) -> Lock:
         while True:
-            self.path.mkdir(exist_ok=True)
             try:
-                lock = Lock(self.path / "gate", wait=True)
-            except FileNotFoundError:
+                self._folder.make()
+                lock = Lock(self.path / GATE, wait=True)
+            except FileNotFoundError:  # it was removed in the meantime
+                if not self.path.parent.is_dir():
+                    raise
                 continue
             if lock.is_current():
+                self._folder.mark(lock.number)
                 return lock
             lock.release()
 
@@ -148,7 +146,9 @@ class Parts:
         try:
             lock = Lock(path, wait=False)
         except BlockingIOError:
-            raise OutputError(f"{self.out} is being written by {_signature(path)}; wait for it to end") from None
+            raise OutputError(
+                f"{self.out} is being written by {_signature(path)}; wait for it to end{hint_of(path)}"
+            ) from None
         lock.sign()
         return lock
 
@@ -212,6 +212,7 @@ class Parts:
                 path.hardlink_to(self.out)
             except OSError:
                 temporary = path.with_name(path.name + ".tmp")
+                temporary.unlink(missing_ok=True)
                 shutil.copy2(self.out, temporary)
                 temporary.replace(path)
             sync_folder(self.path)
@@ -257,17 +258,12 @@ class Parts:
     def clear(self) -> None:
         """Remove everything but the gate; `run.json` goes last, so that parts are never without it."""
         with writing(self.path):
-            names = [name for name in self._names() if name not in ("gate", "run.json")]
-            for name in [*names, "run.json"]:
-                (self.path / name).unlink(missing_ok=True)
+            self._folder.clear("run.json")
 
     def remove(self) -> None:
         """Remove the folder. Call within the gate: who waits there then finds it gone, and begins again."""
-        self.clear()
         with writing(self.path):
-            (self.path / "gate").unlink()
-        with suppress(OSError):  # somebody made a new gate in the meantime: the folder is theirs now
-            self.path.rmdir()
+            self._folder.remove("run.json")
 
     def remove_if_unused(self) -> None:
         if not self.files() and not self.writers() and not (self.path / "run.json").exists():

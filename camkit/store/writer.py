@@ -66,7 +66,7 @@ class Writer(DurableWriter[Record]):
         return True
 
     def _sweep(self) -> None:
-        if not (self._whole and os.access(self._parts.path, os.W_OK)):
+        if not (self._whole and self._parts.is_own() and os.access(self._parts.path, os.W_OK)):
             return
         with self._parts.gate():
             if not self._parts.writers():

@@ -14,20 +14,29 @@ import csv
 import io
 import json
 import os
-import shutil
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from camkit.errors import CheckpointError, OutputError, UsageError
+from camkit.errors import CheckpointError, OutputError, StoreError, UsageError
 from camkit.models.tensors import read_tensors
-from camkit.store.parts import Lock, write_atomically, writing
-from camkit.store.provenance import difference, plain
+from camkit.store.locks import Lock, hint_of
+from camkit.store.own import OwnFolder
+from camkit.store.parts import write_atomically, writing
+from camkit.store.provenance import check_chain, difference, plain
 
 History = list[dict[str, float | None]]
 SUFFIX = ".safetensors"
+LOCK = "lock"
+OWN = re.compile(
+    r"state\.(?:pt|tmp)|(?:best|last)\.safetensors(?:\.tmp)?|curve\.(?:csv|png)(?:\.tmp)?|run\.json(?:\.tmp)?"
+    r"|\.[0-9a-f]{32}\.tmp"
+)
+"""The files that a training writes there, besides the lock."""
 
 
 class TrainingFolder:
@@ -38,6 +47,7 @@ class TrainingFolder:
             raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out")
         self.out = out
         self.path = out.with_name(out.name + ".training")
+        self._folder = OwnFolder(self.path, LOCK, OWN)
         self.best, self.last = self.path / f"best{SUFFIX}", self.path / f"last{SUFFIX}"
         self._state = self.path / "state.pt"
         self._lock: Lock | None = None
@@ -62,7 +72,11 @@ class TrainingFolder:
             raise UsageError(
                 f"{self.out} is no checkpoint that camkit trained, and is not replaced: choose another --out"
             )
-        found = difference(written, run)
+        try:
+            check_chain(written)
+            found = difference(written, run)
+        except (StoreError, TypeError, AttributeError, RecursionError):
+            found = "its provenance cannot be read"
         if overwrite:
             return False
         if found is None:
@@ -73,10 +87,10 @@ class TrainingFolder:
 
     def remove_leftovers(self, run: Mapping[str, Any]) -> None:
         """What a kill left after `out` was made by this very run. Another run's training, or one on its way, stays."""
-        if self._other_run(run) is not None:
+        if not self._folder.is_own() or self._other_run(run) is not None:
             return
         try:
-            self._lock = Lock(self.path / "lock", wait=False)
+            self._lock = Lock(self.path / LOCK, wait=False)
         except OSError:  # there is none, or another process has it
             return
         self.remove()
@@ -84,11 +98,14 @@ class TrainingFolder:
     def begin(self, run: Mapping[str, Any], *, overwrite: bool) -> None:
         """Make the folder, or enter the one of this very run that was interrupted. Only one process may."""
         with writing(self.path):
-            self.path.mkdir(exist_ok=True)
+            self._folder.make()
             try:
-                self._lock = Lock(self.path / "lock", wait=False)
+                self._lock = Lock(self.path / LOCK, wait=False)
             except BlockingIOError:
-                raise OutputError(f"{self.out} is being trained by another process; wait for it to end") from None
+                raise OutputError(
+                    f"{self.out} is being trained by another process; wait for it to end{hint_of(self.path / LOCK)}"
+                ) from None
+            self._folder.mark(self._lock.number)
         found = self._other_run(run)
         if found and not overwrite:
             self.release()
@@ -98,7 +115,7 @@ class TrainingFolder:
             )
         with writing(self.path):
             if found or not self._state.exists():
-                self._clear()
+                self._folder.clear()
             write_atomically(self.path / "run.json", json.dumps(plain(run), sort_keys=True).encode())
 
     def _other_run(self, run: Mapping[str, Any]) -> str | None:
@@ -106,10 +123,12 @@ class TrainingFolder:
         if not self._state.exists():
             return None
         try:
-            return difference(json.loads((self.path / "run.json").read_bytes()), run)
+            before = json.loads((self.path / "run.json").read_bytes())
+            check_chain(before)
+            return difference(before, run)
         except FileNotFoundError:
             return "of unknown origin"
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, StoreError):
             return "its run.json cannot be read"
 
     def load_state(self) -> dict[str, Any] | None:
@@ -127,7 +146,8 @@ class TrainingFolder:
         unfinished = self._state.with_suffix(".tmp")
         try:
             with writing(self._state):
-                with unfinished.open("wb") as stream:
+                unfinished.unlink(missing_ok=True)
+                with unfinished.open("xb") as stream:
                     _write_state(state, stream)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -153,9 +173,7 @@ class TrainingFolder:
         self.remove()
 
     def remove(self) -> None:
-        if self.path.is_dir():
-            self._state.unlink(missing_ok=True)  # first: what a kill then leaves is nobody's training
-            shutil.rmtree(self.path, ignore_errors=True)
+        self._state.unlink(missing_ok=True)  # first: what a kill then leaves is nobody's training
         self.release()
 
     def release(self) -> None:
@@ -163,13 +181,10 @@ class TrainingFolder:
         if self._lock is None:
             return
         if not self._state.exists():
-            shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):
+                self._folder.remove()
         self._lock.release()
         self._lock = None
-
-    def _clear(self) -> None:
-        for name in ("state.pt", "best" + SUFFIX, "last" + SUFFIX, "curve.csv", "curve.png", "run.json"):
-            (self.path / name).unlink(missing_ok=True)
 
 
 def _write_state(state: Mapping[str, Any], stream: BinaryIO) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from camkit.defaults import SECONDS_BETWEEN_SAVES
-from camkit.errors import InputError, UsageError
+from camkit.errors import CheckpointError, InputError, UsageError
 from camkit.pipeline.device import Device, arithmetic
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.progress import show_progress
@@ -170,11 +170,16 @@ class _Run:
         saved = self.folder.load_state()
         if saved is None:
             return
-        self.job.network.load_state_dict(saved["network"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        if self.average is not None:
-            self.average.network.load_state_dict(saved["average"])
-        self.state = State(**saved["state"])
+        try:
+            self.job.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            if self.average is not None:
+                self.average.network.load_state_dict(saved["average"])
+            self.state = State(**saved["state"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.folder.path} holds a state that is not of this training; begin anew with --overwrite"
+            ) from error
         log.info("continuing: %d of %d epochs are done", self.state.epoch, self.recipe.epochs)
 
     def save_state(self) -> None:

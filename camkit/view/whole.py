@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from camkit.errors import OutputError
+from camkit.temporary import open_unfinished
 
 
 @contextmanager
 def whole_file(path: Path, what: str) -> Iterator[Callable[[bytes], None]]:
     """A function to write with; the file is at `path` once the block has ended well. `what` names it in errors."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with _as_output_error(path, what):
-        stream = unfinished.open("xb")
+        unfinished, stream = open_unfinished(path)
 
     def write(data: bytes) -> None:
         with _as_output_error(path, what):

@@ -138,6 +138,19 @@ class TestXml:
         with pytest.raises(LabelError, match="document type"):
             present(voc, "a")
 
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("<a>" * 300_000, "32 deep"),
+            ("<annotation><object><name>" + "c&#97;" * 300_000 + "</name></object></annotation>", "10,000 characters"),
+            ("<annotation><object><name>" + "a<b/>" * 300_000 + "</name></object></annotation>", "10,000 characters"),
+        ],
+    )
+    def test_what_would_take_a_time_that_grows_with_its_square_is_refused(self, voc, text, told):
+        written(voc / "Annotations/a.xml", text)
+        with pytest.raises(LabelError, match=rf"a\.xml.*{told}"):
+            present(voc, "a")
+
     @pytest.mark.parametrize("text", ["", "<a>", "<a></b>", "<?xml version='1.0' encoding='klingon'?><a/>", "\0"])
     def test_damaged(self, voc, text):
         with pytest.raises(LabelError, match=r"a\.xml"):

@@ -160,3 +160,14 @@ def test_shards_fill_one_folder(tmp_path: Path) -> None:
     assert (tmp_path / "out/d.png").stat().st_mtime_ns == written
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert sink(tmp_path / "out", **two).finished
+
+
+def test_one_process_fills_a_folder_or_the_ranks_of_one_run(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    with sink(folder):
+        for own in (None, ("a",)):
+            with pytest.raises(OutputError, match=r"being written by another camkit mask \(process \d+ on"):
+                sink(folder, own=own).__enter__()
+    with sink(folder, own=("a",)), sink(folder, own=("d",)), pytest.raises(OutputError, match="being written"):
+        sink(folder).__enter__()
+    assert names(folder) == ["camkit.json"]

@@ -253,7 +253,7 @@ class TestExport:
         with pytest.raises(InputError, match=r"1 of 3 images have no photo in .*photos: a1"):
             export_store(store, tmp_path / "out", "huggingface")
         photos.rename(tmp_path / "elsewhere")
-        with pytest.raises(UsageError, match=r"were in .*photos, which is not there; give --images"):
+        with pytest.raises(InputError, match=r"were in .*photos, which is not there\ngive --images"):
             export_store(store, tmp_path / "out", "huggingface")
 
     def test_names_with_spaces_do_not_fit_into_columns(self, photos, tmp_path):

@@ -19,13 +19,14 @@ import camkit.stages.lpcam_gather as gather
 from camkit import Activation, Header, Inputs, Network, Output, Runtime, Writer, cam
 from camkit.data.classes import VOC_CLASSES
 from camkit.errors import InputError, LabelError, OutputError, StoreError, UsageError
+from camkit.memory import parse
 from camkit.models.checkpoint import load_classifier
 from camkit.pipeline.photos import load_photos
 from camkit.pipeline.select import Shard
 from camkit.settings.lpcam import Clustering
 from camkit.stages.lpcam_centres import cluster_sample
 from camkit.stages.lpcam_cluster import lpcam_cluster
-from camkit.stages.lpcam_sample import Budget, Features, Sample, memory_text, parse_memory
+from camkit.stages.lpcam_sample import Budget, Features, Sample, memory_text
 from camkit.store.prototypes import SIDES, read_prototypes
 from tests.support.lpcam import SETTINGS, SMALL, cluster, labels_of
 from tests.support.world import World, draw_world
@@ -146,7 +147,7 @@ def test_batches_sample_the_same_features(
 def test_memory_bounds_what_is_clustered_and_what_lies_on_disk(
     photos: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    budget = Budget(parse_memory(SMALL), 64)
+    budget = Budget(parse("--memory", SMALL), 64)
     on_disk: list[int] = []
     monkeypatch.setattr(gather, "SECONDS", 0.0)
     flush = gather.SampleWriter._flush
@@ -362,5 +363,5 @@ def test_wrong_calls_are_refused_before_anything_is_computed(
     ("text", "count"), [("2G", 2 << 30), ("512m", 512 << 20), ("1.5GiB", 3 << 29), ("7KB", 7 << 10)]
 )
 def test_memory_is_written_as_people_do(text: str, count: int) -> None:
-    assert parse_memory(text) == count
-    assert parse_memory(memory_text(count)) == count
+    assert parse("--memory", text) == count
+    assert parse("--memory", memory_text(count)) == count

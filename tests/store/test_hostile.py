@@ -103,6 +103,51 @@ def test_damaged_bytes(tmp_path: Path, origin: str) -> None:
         ends_well(bytes(data if chance.random() < 0.8 else data[: chance.randrange(len(data))]))
 
 
+def virtual(folder: Path) -> bytes:
+    """A store whose record is a virtual dataset: what it is made of is told in a global heap."""
+    with by_hand(folder / "virtual.h5", classes=np.array([b"cat", b"dog"])) as file:
+        layout = h5py.VirtualLayout((1, 3, 4), np.float16)
+        for row in range(3):
+            layout[:, row] = h5py.VirtualSource(str(folder / "source.h5"), "d", (1, 3, 4))[:, row]
+        dataset = file.create_group("maps").create_virtual_dataset("x", layout)
+        dataset.attrs["classes"], dataset.attrs["size"] = [1], [6, 8]
+    return (folder / "virtual.h5").read_bytes()
+
+
+def test_a_heap_without_an_end_is_found_before_any_object_is_looked_at(tmp_path: Path) -> None:
+    """HDF5 would loop over it for ever, and hear no signal."""
+    data = bytearray(virtual(tmp_path))
+    heap = data.find(b"GCOL\x01")
+    data[heap + 16 : heap + 32] = bytes(16)
+    (tmp_path / "a.h5").write_bytes(data)
+    with pytest.raises(StoreError, match="damaged: its texts cannot be read"):
+        open_store(tmp_path / "a.h5")
+
+
+def test_virtual_datasets_are_refused_before_they_are_looked_at(tmp_path: Path) -> None:
+    """HDF5 may crash over damaged sources."""
+    whole = virtual(tmp_path)
+    with pytest.raises(StoreError, match="lie in other files"):
+        open_store(tmp_path / "virtual.h5")
+    heap = whole.find(b"GCOL\x01")
+    for seed in range(100):
+        chance, data = random.Random(seed), bytearray(whole)
+        for _ in range(chance.choice([1, 2, 20])):
+            data[heap + chance.randrange(200)] = chance.choice([0, 255, chance.randrange(256)])
+        assert not ends_well(bytes(data))
+
+
+def test_values_that_look_like_heaps(tmp_path: Path) -> None:
+    """One by chance is none; so many that looking at each would take for ever are damage."""
+    for count, sound in ((1, True), (8, True), (2000, False)):
+        values = np.frombuffer(b"values: " + (b"GCOL\x01" + b"\xff" * 11) * count, np.uint8)
+        with by_hand(tmp_path / "a.h5", kind=np.bytes_("superpixels"), classes=np.array([b"cat"])) as file:
+            file["superpixels/x"] = np.zeros((2, 2), np.uint16)
+            file["superpixels/x"].attrs["size"] = [2, 2]
+            file["other"] = values
+        assert ends_well((tmp_path / "a.h5").read_bytes()) == sound
+
+
 VALUES = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.floats(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
-from camkit.store import parts
+from camkit.store import locks
 
 TOO_MANY = 1_000_000
 EVERY = "CAMKIT_INTERRUPTS" in os.environ
@@ -71,7 +71,7 @@ def interrupted(codes: frozenset[CodeType], at: int = TOO_MANY) -> Iterator[Inst
     finally:
         sys.settrace(before)
         if instants.place:
-            parts._forget_locks()  # those that a process takes with it when it ends
+            locks._forget_locks()  # those that a process takes with it when it ends
 
 
 def places_that_differ(

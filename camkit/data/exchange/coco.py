@@ -22,9 +22,12 @@ from camkit.data.images import MAX_PIXELS
 from camkit.data.lists import walk, without_image_suffix
 from camkit.data.reading import brief, examples, is_file, is_folder, read_text
 from camkit.errors import ImageError, InputError, LabelError
+from camkit.memory import check
 from camkit.types import Size, no_classes
 
 _CROSSINGS = 1 << 22
+_BYTES_PER_PIXEL = 8
+"""While the masks of an image's objects are drawn into one."""
 
 
 class Segment(NamedTuple):
@@ -165,6 +168,7 @@ def _found(
 ) -> Found:
     try:
         size = _size(objects[id], sizes.get(id))
+        check(_BYTES_PER_PIXEL * size[0] * size[1], f"{path}, image {brief(id)}", ImageError)
         areas = [int(draw(item.shape, size).sum()) for item in objects[id]]
         mask = np.zeros(size, np.uint8 if count <= 254 else np.uint16)
         crowd = undecided(count)

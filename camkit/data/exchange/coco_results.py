@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class CocoTarget:
         if len(full) < len(ids):
             log.info("%d images without objects are not in %s", len(ids) - len(full), RESULTS)
         if complete:
-            shutil.rmtree(folder / _PARTS, ignore_errors=True)
+            _remove_parts(folder / _PARTS, ids)
 
     def _results(self, activation: Activation) -> list[dict[str, Any]]:
         mask = activation.values
@@ -72,6 +72,16 @@ class CocoTarget:
 
     def _category(self, index: int) -> int:
         return COCO_IDS[index] if tuple(self.classes) == COCO_CLASSES else index + 1
+
+
+def _remove_parts(parts: Path, ids: Sequence[str]) -> None:
+    """What was written of these images, and folders that are empty then; what others have put there stays."""
+    for id in ids:
+        (parts / f"{id}.json").unlink(missing_ok=True)
+    inside = {parts / folder for id in ids for folder in PurePosixPath(id).parents}
+    for folder in sorted(inside, reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _join(file: IO[bytes], folder: Path, ids: Sequence[str]) -> None:

@@ -15,9 +15,12 @@ from camkit.data.exchange.planes import Planes, has_keys, keyed_planes, named_pl
 from camkit.data.exchange.source import Ask, Source, files_of, names_for
 from camkit.data.reading import is_file, reason
 from camkit.errors import ImageError
+from camkit.memory import claimed
 from camkit.types import Activation
 
 _MAX_BYTES = 4 << 30
+_COPIES = 4
+"""Of the values, on the way to a store."""
 
 
 def read_npz(path: Path, ask: Ask) -> Source:
@@ -41,7 +44,7 @@ def _load(path: Path) -> Mapping[str, np.ndarray]:
             size = sum(member.file_size for member in archive.infolist())
         if size > _MAX_BYTES:
             raise ImageError(f"{path} unpacks to {size >> 20:,} MiB: it cannot be the maps of an image")
-        with np.load(path, allow_pickle=False) as stored:
+        with claimed(_COPIES * size, str(path), ImageError), np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except ImageError:
         raise

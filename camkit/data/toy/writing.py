@@ -6,24 +6,24 @@ import io
 import json
 import multiprocessing
 import re
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from PIL import Image
 
+from camkit import signals
 from camkit.data.masks import write_mask
 from camkit.data.reading import exists, is_folder, read_text, reason
 from camkit.data.toy.figures import TOY_CLASSES
 from camkit.data.toy.scene import ToyScene, draw_scene
 from camkit.data.toy.shapes import PARTS
 from camkit.data.writing import write_whole
-from camkit.errors import OutputError, UsageError
+from camkit.errors import CamkitError, OutputError, UsageError
 
 MEMO = "toy.json"
 DRAWING = 1
@@ -33,6 +33,7 @@ MOST_SCENES = 1_000_000
 _FORMAT = "camkit toy world"
 _QUALITY = 92
 _LISTS = Path("ImageSets/Segmentation")
+_DONE = "done"
 _PNG_END = b"IEND\xaeB`\x82"
 _FILES = {
     "JPEGImages": (".jpg", b"\xff\xd9"),
@@ -202,23 +203,62 @@ def _draw_all(
 ) -> None:
     if processes <= 1 or len(indices) <= 1:
         for index in indices:
+            signals.check()
             write(index)
             advance()
         return
-    with ProcessPoolExecutor(
-        min(processes, len(indices)), multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent
-    ) as pool:
+    context = multiprocessing.get_context("spawn")
+    receivers: list[Connection] = []
+    workers = []
+    resource_tracker.ensure_running()  # where it starts this helper, it lets signals arrive again
+    try:
+        with signals.held_back():
+            for number in range(min(processes, len(indices))):
+                receiver, sender = context.Pipe(duplex=False)
+                share = indices[number :: min(processes, len(indices))]
+                worker = context.Process(target=_draw_share, args=(write, share, sender), daemon=True)
+                receivers.append(receiver)
+                worker.start()
+                workers.append(worker)
+                sender.close()
+        _follow(receivers, advance)
+    finally:
+        for receiver in receivers:  # who draws finds nobody listening, and ends
+            receiver.close()
+        for worker in workers:
+            worker.join()
+
+
+def _draw_share(write: Callable[[int], None], indices: Sequence[int], sender: Connection) -> None:
+    """In a process of its own. After each scene it says so: where nobody listens any more, it ends."""
+    with suppress(BrokenPipeError):
         try:
-            for _ in pool.map(write, indices, chunksize=4):
+            for index in indices:
+                write(index)
+                sender.send(None)
+            sender.send(_DONE)
+        except CamkitError as error:
+            sender.send(error)
+
+
+def _follow(receivers: Sequence[Connection], advance: Callable[[], None]) -> None:
+    waiting = list(receivers)
+    while waiting:
+        signals.check()
+        ready = wait(waiting, timeout=1)
+        for receiver in [one for one in waiting if one in ready]:
+            try:
+                told = receiver.recv()
+            except EOFError:
+                raise OutputError(
+                    "a process that draws was ended from outside; run again with fewer --workers"
+                ) from None
+            if isinstance(told, CamkitError):
+                raise told
+            if told == _DONE:
+                waiting.remove(receiver)
+            else:
                 advance()
-        except BrokenProcessPool as error:
-            raise OutputError("a process that draws was ended from outside; run again with fewer --workers") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
