@@ -33,6 +33,7 @@ from camkit.stages.masks import masks as masks
 from camkit.stages.merge import merge_stores as merge_stores
 from camkit.stages.network import Network as Network
 from camkit.stages.refine_amr import refine_amr as refine_amr
+from camkit.stages.refine_pixel import refine_pixel as refine_pixel
 from camkit.stages.refine_superpixel import refine_superpixel as refine_superpixel
 from camkit.stages.refine_walk import refine_walk as refine_walk
 from camkit.stages.segment import segment as segment

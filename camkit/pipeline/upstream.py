@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from camkit.data.images import ImageSet, find_images
 from camkit.data.reading import examples, is_folder
 from camkit.data.voc import find_voc
 from camkit.errors import CamkitError, InputError, UsageError
-from camkit.pipeline.load import Failure
+from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, is_pipe_or_file, open_output, write_activations
+from camkit.pipeline.photos import ViewSize, read_photo
 from camkit.pipeline.run import Step
 from camkit.pipeline.select import Shard, shard_of_environment
 from camkit.store.pipe import receive_store
@@ -83,6 +86,23 @@ def stored_records(ids: Sequence[str], store: Reader) -> Iterator[Record | Failu
             yield Failure(id, error)
         else:
             yield Record(id, activation.size, upstream=activation)
+
+
+def records_with_photos(
+    ids: Sequence[str], store: Reader, photos: ImageSet, view: ViewSize, workers: int
+) -> Iterator[Record | Failure]:
+    """What the store holds, and the photo that it is about."""
+    return load_ahead(stored_records(ids, store), partial(_with_photo, photos=photos, view=view), workers=workers)
+
+
+def _with_photo(record: Record | Failure, photos: ImageSet, view: ViewSize) -> Record | Failure:
+    """A photo without classes is not looked at."""
+    if isinstance(record, Failure) or record.upstream is None or len(record.upstream.classes) == 0:
+        return record
+    try:
+        return replace(record, image=read_photo(record.upstream, photos, view))
+    except CamkitError as error:
+        return Failure(record.id, error)
 
 
 def refine_store(

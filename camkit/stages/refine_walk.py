@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,13 @@ import numpy as np
 
 from camkit.data.images import ImageSet
 from camkit.defaults import MAP_STRIDE
-from camkit.errors import CamkitError, UsageError
+from camkit.errors import UsageError
 from camkit.methods.crf.unary import with_background
 from camkit.methods.icd_seeds import positive_part
 from camkit.methods.seeds import mask_of_probs
 from camkit.pipeline.device import Device, choose_device, inference
-from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
-from camkit.pipeline.photos import ViewSize, read_photo, view_size
+from camkit.pipeline.photos import view_size
 from camkit.pipeline.select import Shard
 from camkit.pipeline.upstream import (
     Sources,
@@ -29,8 +28,8 @@ from camkit.pipeline.upstream import (
     name_of_input,
     open_input,
     paths_of,
+    records_with_photos,
     refine_store,
-    stored_records,
 )
 from camkit.settings.option import NO_CHANGES
 from camkit.settings.walk import Affinity, Preset, WalkSettings, settings_of
@@ -153,22 +152,6 @@ def _header(store: Reader, photos: ImageSet, parameters: Mapping[str, Any], load
             "refine walk", parameters, checkpoint=network, selection={"images": root}, parents=[history_of(store)]
         ),
     )
-
-
-def records_with_photos(
-    ids: Sequence[str], store: Reader, photos: ImageSet, view: ViewSize, workers: int
-) -> Iterator[Record | Failure]:
-    return load_ahead(stored_records(ids, store), partial(_with_photo, photos=photos, view=view), workers=workers)
-
-
-def _with_photo(record: Record | Failure, photos: ImageSet, view: ViewSize) -> Record | Failure:
-    """A photo without classes is not looked at."""
-    if isinstance(record, Failure) or record.upstream is None or len(record.upstream.classes) == 0:
-        return record
-    try:
-        return replace(record, image=read_photo(record.upstream, photos, view))
-    except CamkitError as error:
-        return Failure(record.id, error)
 
 
 def walks_of_batch(
