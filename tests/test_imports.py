@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "methods": set(),
     "settings": set(),
 }
-COMMON = {"errors", "types", "defaults", "settings", "blocks", "upsample"}
+COMMON = {"agreement", "errors", "types", "defaults", "settings", "blocks", "upsample"}
 
 
 SUBCOMMANDS = {"refine": [f"refine {method}" for method in METHODS]}

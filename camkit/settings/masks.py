@@ -7,14 +7,14 @@ from typing import Literal
 
 from camkit.settings.option import check, option
 from camkit.settings.recipe import PRESETS
-from camkit.settings.segmentation import Bright
+from camkit.settings.segmentation import Bright, Preset
 
 How = Literal["lpcam", "cam", "infercam", "dcsm"]
 
 PHOTO_STEPS = 4_000
 """A training shows about so many photos, however few there are: enough for a network that knows ImageNet."""
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
-SEGMENTER = "light"
+SEGMENTER: Preset = "light"
 """The preset of the network that comes last."""
 
 

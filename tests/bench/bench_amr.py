@@ -2,16 +2,16 @@
 
     python -m tests.bench.bench_amr FOLDER [--scenes 100] [--fresh 60] [--epochs 12] [--seeds 3] [--how infercam]
 
-Pseudo masks: maps of the toy classifier (`--fast`), then a CRF. Good saliency: the true masks as 8-bit pictures of half the size.
-Conflicting: on every third scene that of another scene. A light network on the toy trunk learns from each: the loss of
-the background weighted by how well saliency fits, by one weight, or what is not salient as background in the labels;
-mIoU of what it sees of fresh scenes, at one scale, without tags. What is in FOLDER is kept: run again, it goes on.
+Pseudo masks: maps of the toy classifier (`--fast`), then a CRF. Good saliency: the true masks as 8-bit pictures of half
+the size. Conflicting: on every third scene that of another scene. A light network on the toy trunk learns from each: the
+loss of the background weighted by how well saliency fits, by one weight, or what is not salient as background in the
+labels; mIoU of what it sees of fresh scenes, at one scale, without tags. What is in FOLDER is kept: run again, it goes
+on.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -21,12 +21,14 @@ import numpy as np
 from PIL import Image
 
 import camkit
+from camkit.agreement import agreement_words
 from camkit.data.masks import read_mask
 from camkit.settings.infercam import FAST, settings_of
 from camkit.settings.segmentation import ALPHA, Teaching
 from camkit.stages.demo import CHECKPOINT
 from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.info import describe_file
+from camkit.stages.pseudo_masks import Photos
 from camkit.stages.training import Start, recipe_of
 
 EVERY = 3
@@ -48,7 +50,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--how", choices=("infercam", "lpcam"), default="infercam")
     asked = parser.parse_args()
-    logging.getLogger("camkit").setLevel(logging.WARNING)
+    logging.getLogger("camkit").setLevel(logging.ERROR)
     asked.folder.mkdir(parents=True, exist_ok=True)
     world = asked.folder / "world"
     camkit.toy_world(world, train=asked.scenes, val=asked.fresh, seed=7)
@@ -57,7 +59,7 @@ def main() -> None:
     saliency = {"good": asked.folder / "good", "conflicting": asked.folder / "conflicting"}
     for name, folder in saliency.items():
         draw_saliency(world, folder, conflicting=name == "conflicting")
-    print(f"{'saliency':<13}{'background':<17}{'mIoU of each seed':<26}{'mean':<7}agreement: mean, tenth, median")
+    print(f"{'saliency':<13}{'background':<17}{'mIoU of each seed':<26}{'mean':<7}agreement in training")
     for kind, ways in (("none", ["-"]), *((kind, [*WAYS]) for kind in saliency)):
         for way in ways:
             name = f"{kind}-{way}".replace(" ", "-")
@@ -98,7 +100,7 @@ def one_seed(place: Path, world: Path, pseudo: Path, saliency: Path | None, way:
     ckpt, seen = place.with_name(f"{place.name}.safetensors"), place.with_name(f"{place.name}.h5")
     changes = {"epochs": epochs, "seed": seed, "resize": 160, "crop": 128}
     camkit.segment_train(
-        [pseudo], START, ckpt, recipe_of("light", START, changes),
+        [pseudo], START, ckpt, recipe_of("light", START, changes), photos=Photos(list="train"),
         teaching=Teaching(**WAYS.get(way, {})), saliency=saliency,  # type: ignore[arg-type] # by name
     )  # fmt: skip
     camkit.segment(camkit.Inputs(world, "val"), ckpt, camkit.Output(seen), changes={"scales": (1.0,), "flip": False})
@@ -112,10 +114,7 @@ def miou(store: Path, world: Path, split: str) -> float:
 
 def agreement(first: Path) -> str:
     """Of the first seed's last epoch."""
-    facts = describe_file([first.with_name(f"{first.name}-0.safetensors")])["figures"]
-    if "agreement" not in facts:
-        return ""
-    return json.dumps({name: round(value, 2) for name, value in facts.items() if name.startswith("agreement")})
+    return agreement_words(describe_file([first.with_name(f"{first.name}-0.safetensors")])["figures"])
 
 
 if __name__ == "__main__":
