@@ -3,10 +3,9 @@
     python -m tests.bench.bench_amr FOLDER [--scenes 100] [--fresh 60] [--epochs 12] [--seeds 3] [--how infercam]
 
 Pseudo masks: maps of the toy classifier (`--fast`), then a CRF. Good saliency: the true masks as 8-bit pictures of half
-the size. Conflicting: on every third scene that of another scene. A light network on the toy trunk learns from each: the
+the size. Conflicting: on every third scene that of another one. A light network on the toy trunk learns from each: the
 loss of the background weighted by how well saliency fits, by one weight, or what is not salient as background in the
-labels; mIoU of what it sees of fresh scenes, at one scale, without tags. What is in FOLDER is kept: run again, it goes
-on.
+labels; mIoU of what it sees of fresh scenes, at one scale, without tags. Run again, it goes on from what is in FOLDER.
 """
 
 from __future__ import annotations
