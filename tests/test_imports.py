@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "methods": set(),
     "settings": set(),
 }
-COMMON = {"errors", "types", "defaults", "settings", "blocks", "upsample", "signals", "text", "memory", "temporary"}
+COMMON = {
+    "agreement", "errors", "types", "defaults", "settings", "blocks", "upsample", "signals", "text", "memory", "temporary",
+}  # fmt: skip
 
 
 SUBCOMMANDS = {"refine": [f"refine {method}" for method in METHODS]}

@@ -24,6 +24,10 @@ def command(
     ] = Path("camkit-demo"),
     scenes: Annotated[int, o.UNTITLED("How many scenes to draw.", metavar="N", low=1)] = 40,
     seed: Annotated[int, o.UNTITLED("Another seed, other scenes. 0 trained the classifier.", low=0)] = 1,
+    full: Annotated[
+        bool,
+        o.UNTITLED("Go on to a segmentation network, taught by the masks, with and without saliency.", "--full"),
+    ] = False,
     open_page: Annotated[
         bool | None,
         o.UNTITLED("Open the page in a browser. Default: if a person is there to see it.", "--open/--no-open"),
@@ -35,18 +39,19 @@ def command(
 ) -> None:
     """The first thing to run: draws small scenes, runs the pipeline on them, and shows what came of it.
 
-    Needs no data, no network, no GPU, and about a minute. Leaves DIR/report.html, DIR/sheet.png, DIR/masks and the
-    stores, to try the other commands on.
+    Needs no data, no network, no GPU, and about a minute; --full twice that. Leaves DIR/report.html,
+    DIR/sheet.png, DIR/masks and the stores, to try the other commands on.
 
     camkit demo
 
-    camkit demo there/ --scenes 200 --json
+    camkit demo there/ --scenes 200 --full --json
     """
     from camkit.cli.console import print_lines
     from camkit.pipeline.output import Runtime
     from camkit.stages.demo import demo
 
-    result = demo(folder, Runtime(device=device, workers=workers), scenes=scenes, seed=seed, overwrite=overwrite)
+    runtime = Runtime(device=device, workers=workers)
+    result = demo(folder, runtime, scenes=scenes, seed=seed, full=full, overwrite=overwrite)
     print_lines([json.dumps(facts(result), indent=2)] if as_json else [table(result)])
     log.info("report: %s   contact sheet: %s   masks: %s", result.page, result.sheet, result.masks)
     if open_page or (open_page is None and somebody_watches()):

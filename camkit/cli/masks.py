@@ -29,6 +29,10 @@ def command(
         Path | None, o.IMAGES("Ground truth masks, if there are any: only to judge the result by.", "--gt")
     ] = None,
     plan: Annotated[dict[str, Any], PLAN],
+    saliency: Annotated[
+        Path | None,
+        o.METHOD("With --segment: grey pictures of how salient each pixel is, to learn from too.", metavar="FOLDER"),
+    ] = None,
     out: Annotated[Path, o.OUTPUT("Folder for everything that is made.", "--out", "-o", metavar="DIR")],
     commands: Annotated[bool, o.OUTPUT("Only print the commands that would run, one a line.", "--plan")] = False,
     overwrite: o.Overwrite = False,
@@ -37,9 +41,12 @@ def command(
     """From tagged photos to masks: trains a classifier on the tags, maps where it looks, and follows the edges.
 
     Needs no masks and no GPU. DIR gets masks/ (palette PNGs), report.html, the classifier, and the store of every
-    step. Each step is a camkit command (--plan prints them). Run again to continue an interrupted run.
+    step. Each step is a camkit command (--plan prints them). Run again to continue an interrupted run. With --segment
+    a network learns from the masks, and DIR/segmenter.safetensors segments other photos, without tags.
 
     camkit masks photos/ --labels tags.csv --out result/
+
+    camkit masks photos/ --labels tags.csv --segment --saliency saliency/ --out result/
 
     camkit masks photos/ --labels tags.csv --ckpt mine.safetensors --out result/ --plan
     """
@@ -49,7 +56,7 @@ def command(
     from camkit.stages.masks import Brought, masks, steps_of
 
     inputs, runtime = Inputs(photos, list, labels, classes, limit), Runtime(device)
-    chosen, brought = MasksPlan(**plan), Brought(ckpt, truth)
+    chosen, brought = MasksPlan(**plan), Brought(ckpt, truth, saliency)
     if commands:
         steps = steps_of(inputs, out, runtime, plan=chosen, brought=brought, overwrite=overwrite)
         print_lines(step.line for step in steps)

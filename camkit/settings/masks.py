@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from camkit.settings.option import check, option
+from camkit.settings.recipe import PRESETS
+from camkit.settings.segmentation import Bright, Preset
 
 How = Literal["lpcam", "cam", "infercam", "dcsm"]
 
 PHOTO_STEPS = 4_000
 """A training shows about so many photos, however few there are: enough for a network that knows ImageNet."""
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 20
+SEGMENTER: Preset = "light"
+"""The preset of the network that comes last."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,27 @@ class MasksPlan:
     resize: int | None = option(
         None, "Longer side at which photos are seen. Default: as the classifier was trained.", low=32, metavar="N"
     )
+    segment: bool = option(
+        False,
+        "At the end a segmentation network, begun from the classifier, learns from these masks, and masks/ gets what "
+        "it sees.",
+        flags=["--segment"],
+    )
+    segment_epochs: int | None = option(
+        None, "Of its training. Default: {least}; for few photos as many as the classifier's, if these are more.",
+        low=1, metavar="N", facts={"least": PRESETS[SEGMENTER].epochs},
+    )  # fmt: skip
+    saliency_is: Bright = option("foreground", "What is bright in the saliency maps.")
 
     def __post_init__(self) -> None:
         check(self)
 
     def epochs_of(self, photos: int) -> int:
-        return self.epochs or min(max(round(PHOTO_STEPS / photos), FEWEST_EPOCHS), MOST_EPOCHS)
+        return self.epochs or _epochs_for(photos)
+
+    def segment_epochs_of(self, photos: int) -> int:
+        return self.segment_epochs or max(PRESETS[SEGMENTER].epochs, _epochs_for(photos))
+
+
+def _epochs_for(photos: int) -> int:
+    return min(max(round(PHOTO_STEPS / photos), FEWEST_EPOCHS), MOST_EPOCHS)

@@ -16,7 +16,10 @@ from camkit.evaluate.report import Report
 from camkit.pipeline.output import Output, Runtime, Summary
 from camkit.pipeline.select import Inputs
 from camkit.settings.dcsm import PRESETS
+from camkit.settings.masks import SEGMENTER
+from camkit.settings.segmentation import ARCHITECTURES
 from camkit.stages.cam import cam
+from camkit.stages.crf import crf
 from camkit.stages.dcsm import dcsm
 from camkit.stages.evaluate import evaluate_predictions
 from camkit.stages.icd_apply import icd_apply
@@ -26,8 +29,11 @@ from camkit.stages.lpcam_cluster import lpcam_cluster
 from camkit.stages.mask import mask
 from camkit.stages.network import Network
 from camkit.stages.refine_walk import refine_walk
+from camkit.stages.segment import segment
+from camkit.stages.segment_train import segment_train
 from camkit.stages.show import Column, View, show_sheet, write_report
 from camkit.stages.toy_world import toy_world
+from camkit.stages.training import Start, recipe_of
 from camkit.store.parts import write_atomically
 from camkit.store.reader import open_store
 from camkit.view.picture import check_picture
@@ -36,7 +42,9 @@ log = logging.getLogger("camkit")
 
 CHECKPOINT, ICD_CHECKPOINT, AFFINITY_CHECKPOINT = Path("toy"), Path("toy-icd"), Path("toy-affinity")
 CAM, WALK_STEPS = "cam.h5", 16
+INFERCAM, EDGES = "infercam.h5", "infercam-crf.h5"
 PROTOTYPES = "prototypes.h5"
+SCENE, LESSONS = 160, 800  # pixels of a scene's longer side; scenes that the segmentation network is shown in all
 SHEET = "sheet.png"
 SHOWN = 8  # photos on the sheet
 LEAD = (
@@ -111,11 +119,38 @@ def random_walk(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
     return refine_walk(cams, output, runtime, affinity="affinitynet", ckpt=AFFINITY_CHECKPOINT, changes=changes)
 
 
+def along_edges(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    """Of InferCam's maps."""
+    assert output.out is not None
+    return crf(output.out.with_name(INFERCAM), output, runtime, preset="irn")
+
+
+def network(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    """Taught by what the CRF gives, without a tag of its own then."""
+    return taught(inputs, output, runtime, saliency=None)
+
+
+def network_and_saliency(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
+    return taught(inputs, output, runtime, saliency=inputs.images / "Saliency")
+
+
+def taught(inputs: Inputs, output: Output, runtime: Runtime, *, saliency: Path | None) -> Summary:
+    """A light network begun from the classifier learns from the scenes, then sees them."""
+    assert output.out is not None
+    masks, ckpt = output.out.with_name(EDGES), output.out.with_suffix(".safetensors")
+    start = Start(init=CHECKPOINT, arch=ARCHITECTURES[SEGMENTER])
+    with open_store(masks) as store:
+        epochs = max(1, LESSONS // len(store.ids))
+    recipe = recipe_of(SEGMENTER, start, {"epochs": epochs, "resize": SCENE, "crop": SCENE})
+    segment_train(masks, start, ckpt, recipe, runtime, saliency=saliency, overwrite=output.overwrite)
+    return segment(inputs, ckpt, output, runtime, preset=SEGMENTER)
+
+
 METHODS: tuple[tuple[str, str, Method], ...] = (
     ("CAM, one scale", "cam-one-scale.h5", one_scale),
     ("CAM", CAM, every_scale),
     ("CAM, walk", "walked.h5", random_walk),
-    ("InferCam", "infercam.h5", infer),
+    ("InferCam", INFERCAM, infer),
     ("Gradients", "gradients.h5", gradients),
     ("DCSM", "dcsm.h5", saliency),
     ("LPCAM", "lpcam.h5", local_prototypes),
@@ -123,18 +158,29 @@ METHODS: tuple[tuple[str, str, Method], ...] = (
 )
 """Name, store, and what writes it. A new method joins the demo by its line here."""
 
+CHAIN: tuple[tuple[str, str, Method], ...] = (
+    ("InferCam, CRF", EDGES, along_edges),
+    ("Network", "network.h5", network),
+    ("Network, saliency", "network-saliency.h5", network_and_saliency),
+)
+"""Where the way from tags to masks leads on to: what `--full` shows besides."""
+
 
 def demo(
-    folder: Path, runtime: Runtime = Runtime(), *, scenes: int = 40, seed: int = 1, overwrite: bool = False
-) -> Demo:
-    """Draw `scenes` scenes into the folder, run every method on them, and write masks, a sheet and a page."""
+    folder: Path, runtime: Runtime = Runtime(), *, scenes: int = 40, seed: int = 1, full: bool = False,
+    overwrite: bool = False,
+) -> Demo:  # fmt: skip
+    """Draw `scenes` scenes into the folder, run every method on them, and write masks, a sheet and a page.
+
+    full  the steps behind the maps too, to a network that needs no tags
+    """
     folder.mkdir(parents=True, exist_ok=True)
     check_picture(folder / SHEET)
     world = folder / "world"
     toy_world(world, train=0, val=scenes, seed=seed, workers=runtime.workers, overwrite=overwrite)
     inputs = Inputs(world, list="val")
     rows = []
-    for name, store, method in METHODS:
+    for name, store, method in (*METHODS, *(CHAIN if full else ())):
         seconds = timed(method, inputs, Output(folder / store, overwrite), runtime)
         rows.append(judged(name, folder / store, world, seconds, runtime))
     best = max(rows, key=lambda row: row.report.miou or 0.0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camkit.agreement import SHARES, agreement_blocks, agreement_words, shares_of
 from camkit.errors import InputError, StoreError, UsageError
 from camkit.pipeline.select import is_hdf5
 from camkit.pipeline.upstream import STANDARD_INPUT_NAME, Sources, open_input, paths_of, reads_standard_input
@@ -235,8 +236,18 @@ def _checkpoint_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _line("not needed", f"{len(facts['ignored'])} tensors, such as {', '.join(facts['ignored'][:3])}")
     yield _line("sha256", facts["sha256"])
     if facts["figures"]:
-        yield _line("measured", ", ".join(f"{name} {_figure(value)}" for name, value in facts["figures"].items()))
+        told = {name: value for name, value in facts["figures"].items() if name not in SHARES}
+        yield _line("measured", ", ".join(f"{name} {_figure(value)}" for name, value in told.items()))
+        yield from _agreement_lines(facts["figures"])
     yield from _provenance_lines(facts["provenance"])
+
+
+def _agreement_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    """How well the saliency that a network learned from fits its labels."""
+    words = agreement_words(figures)
+    if words:
+        yield _line("saliency", f"its agreement with the labels: {words}")
+        yield _line("", f"photos by agreement, 0 to 1: |{agreement_blocks(shares_of(figures))}|")
 
 
 def _figure(value: Any) -> str:
@@ -295,6 +306,8 @@ def _provenance_lines(stage: Mapping[str, Any], depth: int = 0) -> Iterator[str]
         digest = str(checkpoint.get("sha256"))[:12]
         arch = f"{checkpoint['arch']}, " if checkpoint.get("arch") else ""
         yield _line("", f"checkpoint {checkpoint.get('name')}, {arch}sha256 {digest}…")
+        agreement = checkpoint.get("agreement")
+        yield from _agreement_lines(agreement if isinstance(agreement, dict) else {})
     if selection and "labels" in selection:
         yield _line("", f"labels: {selection['labels']}")
     versions = ", ".join(f"{name} {version}" for name, version in (stage.get("versions") or {}).items())

@@ -5,6 +5,7 @@ The steps keep what they make in the folder: each can be run by hand with the sa
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import signal
@@ -15,12 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from camkit.data.exchange.source import MEMO
 from camkit.data.reading import examples
-from camkit.errors import LabelError, PartialFailure, StepError, UsageError
+from camkit.data.saliency import find_saliency
+from camkit.errors import InputError, LabelError, PartialFailure, StepError, UsageError
 from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.progress import duration
 from camkit.pipeline.select import Inputs, Selection, select, wants_predicted
-from camkit.settings.masks import MasksPlan
+from camkit.settings.masks import SEGMENTER, MasksPlan
+from camkit.settings.segmentation import ARCHITECTURES, Teaching
 from camkit.stages.training import classes_to_learn
 
 log = logging.getLogger("camkit")
@@ -35,7 +39,7 @@ WANTED = (
 
 SECONDS = {
     "classify-train": 0.22, "cam": 1.6, "lpcam-cluster": 0.15, "lpcam-apply": 1.6, "infercam": 8.0, "dcsm": 3.0,
-    "crf": 0.7, "mask": 0.02, "show": 0.1, "evaluate": 0.05,
+    "crf": 0.7, "segment-train": 0.25, "segment": 2.0, "mask": 0.02, "show": 0.1, "evaluate": 0.05,
 }  # fmt: skip
 """For each photo, of a training for each photo and epoch, on two cores with the smallest network: the first guess."""
 START_UP = 4.0
@@ -45,12 +49,14 @@ START_UP = 4.0
 class Brought:
     """What a user may bring besides photos and tags.
 
-    ckpt   a classifier of the photos' classes; None: one is trained
-    truth  ground truth masks to judge by: a folder, or a VOC root
+    ckpt      a classifier of the photos' classes; None: one is trained
+    truth     ground truth masks to judge by: a folder, or a VOC root
+    saliency  a folder of grey pictures, that the segmentation network learns from too
     """
 
     ckpt: Path | None = None
     truth: Path | None = None
+    saliency: Path | None = None
 
 
 NOTHING = Brought()
@@ -102,11 +108,30 @@ def steps_of(
     plan: MasksPlan = DEFAULT, brought: Brought = NOTHING, overwrite: bool = False,
 ) -> list[Step]:  # fmt: skip
     """Everything that a user can get wrong is found here, before any computing begins."""
-    check_inputs_stay(out, [inputs.images, *inputs.files])
+    check_inputs_stay(out, [inputs.images, *inputs.files, brought.saliency])
     if wants_predicted(inputs) and brought.ckpt is None:
         raise UsageError("--labels predicted needs a classifier that predicts: give --ckpt")
-    photos = len(_tagged(inputs, brought).ids)
-    return list(_steps(inputs, out, plan, brought, runtime, photos, overwrite=overwrite))
+    ids = _tagged(inputs, brought).ids
+    _check_segmenter(plan, brought, ids)
+    return list(_steps(inputs, out, plan, brought, runtime, len(ids), overwrite=overwrite))
+
+
+def _check_segmenter(plan: MasksPlan, brought: Brought, ids: Sequence[str]) -> None:
+    """Its training would otherwise tell after hours."""
+    if not plan.segment:
+        asked = {"--saliency": brought.saliency, "--segment-epochs": plan.segment_epochs}
+        given = [name for name, value in asked.items() if value is not None]
+        if given:
+            raise UsageError(f"{given[0]} has no effect without --segment")
+        return
+    changes = {} if plan.saliency_is == Teaching().saliency_is else {"saliency_is": plan.saliency_is}
+    Teaching().check_saliency(given=brought.saliency is not None, changes=changes)
+    if brought.saliency is not None and find_saliency(brought.saliency).keys().isdisjoint(ids):
+        raise InputError(f"{brought.saliency} has no saliency map of any of the {len(ids)} photos")
+    if brought.ckpt is not None:
+        from camkit.models.segmentation.checkpoint import begin_segmentation
+
+        begin_segmentation(brought.ckpt, ARCHITECTURES[SEGMENTER], ("any",))
 
 
 def _tagged(inputs: Inputs, brought: Brought) -> Selection:
@@ -138,6 +163,7 @@ def _steps(
         ("--images", inputs.images), ("--list", inputs.list), ("--labels", inputs.labels),
         ("--classes", inputs.classes), ("--limit", inputs.limit),
     )  # fmt: skip
+    untagged = _words(("--images", inputs.images), ("--list", inputs.list), ("--limit", inputs.limit))
     run = _words(("--device", runtime.device if runtime.device != "auto" else None))
     anew = ("--overwrite",) if overwrite else ()
     ckpt = out / "classifier.safetensors" if brought.ckpt is None else brought.ckpt
@@ -158,7 +184,6 @@ def _steps(
         return Step(title, (command, *map(str, words), *made), SECONDS[command] * photos)
 
     if plan.how == "lpcam":
-        untagged = _words(("--images", inputs.images), ("--list", inputs.list), ("--limit", inputs.limit))
         yield step("class activation maps", "cam", *network, *chosen, *run, product="cam.h5")
         yield step(
             "prototypes of the classes", "lpcam-cluster", *network, *untagged, "--maps", out / "cam.h5", *run,
@@ -173,11 +198,42 @@ def _steps(
     background = ("--preset", "irn", "--background", f"{plan.background:g}")
     pictures = ("--images", inputs.images)
     yield step("maps along the edges", "crf", maps, *pictures, *background, product="probs.h5")
-    yield step("masks", "mask", out / "probs.h5", "--png", out / "masks", *anew)
+    stores = [maps, out / "probs.h5"]
+    if plan.segment:
+        stores.append(out / "segmented.h5")
+        segmenter, epochs = out / "segmenter.safetensors", plan.segment_epochs_of(photos)
+        words = (
+            "segment-train", out / "probs.h5", *untagged, "--init", ckpt, "--preset", SEGMENTER, "--epochs", epochs,
+             *_words(("--input-size", plan.resize), ("--saliency", brought.saliency)),
+            *_words(("--saliency-is", plan.saliency_is if brought.saliency else None)),
+            *run, *anew, "--out", segmenter,
+        )  # fmt: skip
+        yield Step(
+            f"a network learns to segment, {epochs} epochs", tuple(map(str, words)),
+            SECONDS["segment-train"] * photos * epochs,
+        )  # fmt: skip
+        yield step(
+            "what it sees", "segment", "--ckpt", segmenter, "--preset", SEGMENTER, *untagged, "--crf", *run,
+            product="segmented.h5",
+        )  # fmt: skip
+    anew_masks = ("--overwrite",) if overwrite or _masks_come_from_elsewhere(out / "masks", plan) else ()
+    yield step("masks", "mask", stores[-1], "--png", out / "masks", *anew_masks)
     truth = _words(("--gt", brought.truth))
-    yield step("a page", "show", maps, out / "probs.h5", *pictures, *truth, "--html", out / "report.html")
+    yield step("a page", "show", *stores, *pictures, *truth, "--html", out / "report.html")
     if brought.truth is not None:
-        yield step("figures", "evaluate", out / "probs.h5", *truth, *_words(("--list", inputs.list)), "--ci")
+        chosen_photos, judged = _words(("--list", inputs.list)), stores[1:]
+        how = "--compare" if len(judged) > 1 else "--ci"
+        yield step("figures", "evaluate", *judged, *truth, *chosen_photos, how)
+
+
+def _masks_come_from_elsewhere(folder: Path, plan: MasksPlan) -> bool:
+    """Whether this command, run with and then without a segmentation network, or the other way, made them before."""
+    try:
+        memo = json.loads((folder / MEMO).read_text(encoding="utf-8"))
+        before = memo["provenance"]["parents"][0]["command"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return bool(before == ("crf" if plan.segment else "segment"))
 
 
 def _words(*options: tuple[str, object | None]) -> tuple[str, ...]:

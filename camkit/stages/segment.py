@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camkit import agreement
 from camkit.data.exchange.png import write_png
 from camkit.data.exchange.writing import OneFile
 from camkit.data.images import ImageSet, pick_images, read_image
@@ -101,7 +102,10 @@ def segment(
         **({"masks": True} if masks else {"size": str(grid), "dtype": output.dtype or "float16"}),
     }
     described = {name: value for name, value in selection.describe().items() if name != "labels"}
-    checkpoint = {"name": loaded.path.name, "sha256": loaded.sha256, "arch": loaded.arch}
+    checkpoint = {
+        "name": loaded.path.name, "sha256": loaded.sha256, "arch": loaded.arch,
+        **({"agreement": agreement.noted(loaded.figures)} if agreement.shares_of(loaded.figures) else {}),
+    }  # fmt: skip
     header = Header(
         kind="masks" if masks else "probs",
         classes=classes,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camkit import agreement
 from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device
@@ -156,6 +157,8 @@ class _Training:
             resting=_resting(network, self.recipe),
             watched=segmentation.WATCHED if with_saliency else (),
             groups=network.groups(),
+            complete=agreement.with_quantiles,
+            untold=agreement.SHARES,
         )  # fmt: skip
 
     def begun(self) -> Beginning:

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from camkit.agreement import agreement_of_chain
 from camkit.data.reading import examples
 from camkit.defaults import LARGE_TILE, SHEET_LIMIT
 from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
@@ -41,6 +42,9 @@ from camkit.view.sheet import (
     sheet_size,
     side_by_side,
 )
+
+if TYPE_CHECKING:
+    from camkit.view.page import Method
 
 __all__ = ["Column", "View", "columns_of", "show_sheet", "write_report"]
 
@@ -85,7 +89,7 @@ def write_report(columns: Sequence[Column], page: Path, view: View, *, title: st
 
     The figures are of all images of --list, or of the store; ids, classes and limit choose pictures alone.
     """
-    from camkit.view.page import Method, write_page
+    from camkit.view.page import write_page
 
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--html {page}: a page ends in .html")
@@ -96,12 +100,19 @@ def write_report(columns: Sequence[Column], page: Path, view: View, *, title: st
         show = _judged(opened, failures)
         ids = first_ids(show, chosen, None)
         methods = [
-            Method(column.name, column.report, column.seconds, history_line(reader.header.provenance), difference)
+            _method(column, reader.header.provenance, difference)
             for column, reader, difference in zip(show.columns, show.readers, _differences(show.columns), strict=True)
         ]
         write_page(page, methods, draw_all(show, ids, page_card, failures), title=title, lead=lead)
     _raise_for(failures, ids)
     return len(ids)
+
+
+def _method(column: Column, provenance: Mapping[str, Any], difference: Difference | None) -> Method:
+    from camkit.view.page import Method
+
+    about, fits = history_line(provenance), agreement_of_chain(provenance)
+    return Method(column.name, column.report, column.seconds, about, difference, fits)
 
 
 def history_line(provenance: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ log = logging.getLogger("camkit")
 
 Losses = Mapping[str, Tensor]
 Figures = Mapping[str, float]
+Row = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,8 @@ class Job:
     resting   names of modules that do not learn, besides those of the recipe
     upper     names of modules that learn alone while the recipe lets all others rest
     groups    how parameters learn; what is in none rests. None: what is fresh learns `head_factor` times as fast
+    complete  a row of the learning curve → the same with what follows from it
+    untold    names of figures that the log leaves out
     """
 
     network: nn.Module
@@ -73,6 +76,8 @@ class Job:
     upper: Sequence[str] = ()
     watched: Sequence[str] = ()
     groups: Sequence[Group] | None = None
+    complete: Callable[[Row], Row] = dict
+    untold: Sequence[str] = ()
 
 
 @dataclass
@@ -326,12 +331,13 @@ class _Run:
         row |= {name: value / state.counts[name] if state.counts[name] else None for name, value in state.sums.items()}
         row["learning_rate"] = self.rates[0] * rate_factor(self.recipe, state.epoch + 1 - 1 / self.batches)
         row |= {name: None if np.isnan(value) else value for name, value in figures.items()}
+        row = dict(self.job.complete(row))
         state.history.append(row)
         state.epoch, state.step, state.sums, state.counts = state.epoch + 1, 0, {}, {}
         if self.ranks.first:
             self._keep(row)
         self.save_state()
-        log.info("%s", _sentence(row, self.recipe.epochs, state.seconds))
+        log.info("%s", _sentence(row, self.recipe.epochs, state.seconds, self.job.untold))
         state.seconds = 0.0
 
     def _judge(self) -> Figures:
@@ -363,11 +369,11 @@ def _in_parts(samples: Sequence[Any], parts: int) -> list[Sequence[Any]]:
     return [samples[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _sentence(row: Mapping[str, float | None], epochs: int, seconds: float) -> str:
+def _sentence(row: Row, epochs: int, seconds: float, untold: Sequence[str]) -> str:
     told = [f"epoch {row['epoch']} of {epochs}", f"loss {row['loss']:.4f}"]
     told += [
         f"{name.replace('_', ' ')} {value:.4f}"
         for name, value in row.items()
-        if name not in ("epoch", "loss", "learning_rate") and value is not None
+        if name not in ("epoch", "loss", "learning_rate", *untold) and value is not None
     ]
     return f"{told[0]}: {', '.join(told[1:])}, {seconds:.1f} s"

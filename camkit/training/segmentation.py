@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from camkit import agreement
 from camkit.data.saliency import read_saliency
 from camkit.errors import CamkitError, InputError
 from camkit.methods import segmentation as method
@@ -31,9 +32,8 @@ from camkit.training.ranks import Ranks
 from camkit.types import Activation, Size
 from camkit.upsample import upsample
 
-QUARTERS = ("agreement_below_25", "agreement_25_to_50", "agreement_50_to_75", "agreement_above_75")
-WATCHED = ("agreement", *QUARTERS)
-"""How τ is distributed over the photos that have saliency: its mean, and the shares of its quarters."""
+WATCHED = (agreement.MEAN, *agreement.SHARES)
+"""How τ is distributed over the photos that have saliency."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,12 +212,12 @@ def _mean_of_all(logits: Tensor, labels: Tensor, *, photos: int, balanced: bool,
 
 
 def _watched(agreements: Tensor) -> dict[str, Tensor]:
-    """τ of each photo, NaN without saliency, and for each quarter of [0, 1] whether it is there."""
-    quarter = (agreements * 4).floor().clamp_max(3)
-    found = {name: (quarter == number).float() for number, name in enumerate(QUARTERS)}
+    """τ of each photo, NaN without saliency, and for each part of [0, 1] whether it is there."""
+    part = (agreements * agreement.PARTS).floor().clamp_max(agreement.PARTS - 1)
+    found = {name: (part == number).float() for number, name in enumerate(agreement.SHARES)}
     return {
-        "agreement": agreements,
-        **{name: torch.where(quarter.isnan(), torch.nan, one) for name, one in found.items()},
+        agreement.MEAN: agreements,
+        **{name: torch.where(part.isnan(), torch.nan, one) for name, one in found.items()},
     }
 
 

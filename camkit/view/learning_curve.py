@@ -1,4 +1,7 @@
-"""How a training went, as a picture: the loss above, below how well it does, over the epochs."""
+"""How a training went, as a picture: the loss above, below how well it does, over the epochs.
+
+Where saliency taught, last how well it fits the labels of the photos.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from camkit.agreement import MEAN, PARTS, agreement_words, shares_of
 from camkit.errors import UsageError
-from camkit.view.chart import BLUE, VERMILION, Axis, Canvas, Chart, Frame, Line, Point, percent, round_above
+from camkit.view.chart import BLUE, GREEN, VERMILION, Axis, Canvas, Chart, Frame, Line, Point, percent, round_above
 
 WIDTH, PANEL = 900, 260
 LEFT, TOP, RIGHT, BOTTOM, GAP = 74, 132, 150, 66, 112
@@ -22,8 +26,8 @@ MEASURES = {
 
 
 def draw_learning_curve(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
-    """Write the PNG `path`. A row is an epoch: "epoch", "loss" and, where measured, "validation_loss" and
-    one of MEASURES in [0, 1]; None and numbers that are not finite leave a point out."""
+    """Write the PNG `path`. A row is an epoch: "epoch", "loss" and, where measured, "validation_loss", one of MEASURES
+    in [0, 1], and what camkit.agreement names; None and numbers that are not finite leave a point out."""
     losses = [Line("training", _points(rows, "loss"), BLUE, 3.2)]
     losses.append(Line("validation", _points(rows, "validation_loss"), VERMILION, 3.2))
     losses = [line for line in losses if line.points]
@@ -35,6 +39,9 @@ def draw_learning_curve(rows: Sequence[Row], path: Path, *, title: str = "") -> 
     charts = [_loss_chart(epochs, losses)] if losses else []
     if precisions:
         charts.append(_precision_chart(epochs, precisions, measure))
+    fitting = next((row for row in reversed(rows) if shares_of(row)), None)
+    if fitting is not None:
+        charts.append(_agreement_chart(fitting))
     canvas = Canvas(WIDTH, TOP + len(charts) * (PANEL + GAP) - GAP + BOTTOM)
     for number, chart in enumerate(charts):
         top = TOP + number * (PANEL + GAP)
@@ -72,6 +79,20 @@ def _precision_chart(epochs: Axis, points: Sequence[Point], measure: str) -> Cha
         lowest, highest = (lowest, lowest + 0.1) if lowest < 0.95 else (0.9, 1.0)
     short, title = MEASURES[measure]
     return Chart(epochs, Axis(title, lowest, highest, percent), [Line(short, points, BLUE, 3.2)], _best(points))
+
+
+def _agreement_chart(row: Row) -> Chart:
+    """Shares of the photos as steps."""
+    shares = shares_of(row)
+    steps = [(edge / PARTS, share) for part, share in enumerate(shares) for edge in (part, part + 1)]
+    x = Axis(f"agreement of saliency and labels: {agreement_words(row)}", 0.0, 1.0)
+    y = Axis("photos, percent", 0.0, round_above(max(shares)), percent)
+    mean = row[MEAN] or 0.0
+    return Chart(x, y, [Line("photos", [(0.0, 0.0), *steps, (1.0, 0.0)], GREEN, 3.2)], (mean, _at(shares, mean)))
+
+
+def _at(shares: Sequence[float], value: float) -> float:
+    return shares[min(int(value * PARTS), PARTS - 1)]
 
 
 def _best(points: Sequence[Point]) -> Point:

@@ -8,8 +8,12 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from camkit import open_store
+from camkit.data.masks import read_mask
+from camkit.methods.seeds import mask_of_probs
 from tests.cli.test_bad_input import check_error
 from tests.support.world import camkit, said, start_camkit
 
@@ -30,14 +34,24 @@ def products(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_all_steps_run_and_by_hand_give_the_same_bytes(scenes: Path, tmp_path: Path) -> None:
-    words = ("masks", scenes, "--init", "toy", "--epochs", 1, "--out", "made")
+    words = (
+        "masks", scenes, "--init", "toy", "--epochs", 1, "--resize", 128, "--segment", "--segment-epochs", 1,
+        "--saliency", scenes / "Saliency", "--out", "made",
+    )  # fmt: skip
     result = camkit(*words, "--gt", scenes, cwd=tmp_path)
     assert result.returncode == 0, said(result)
-    assert "step 1 of 8: a classifier learns from the tags" in said(result)
+    assert "step 1 of 10: a classifier learns from the tags" in said(result)
+    assert "saliency: bright is foreground" in said(result)
     assert b"95 % interval" in result.stdout
+    assert b"segmented" in result.stdout
     made = products(tmp_path / "made")
-    assert {"cam.h5", "prototypes.h5", "lpcam.h5", "probs.h5", "classifier.safetensors"} <= made.keys()
+    assert {"cam.h5", "prototypes.h5", "lpcam.h5", "probs.h5", "segmented.h5"} <= made.keys()
+    assert {"classifier.safetensors", "segmenter.safetensors"} <= made.keys()
     assert sum(name.endswith(".png") for name in made) == SCENES
+    with open_store(tmp_path / "made/segmented.h5") as store:
+        for found in store:
+            mask = mask_of_probs(found.values, found.classes, len(store.header.classes))
+            np.testing.assert_array_equal(read_mask(tmp_path / f"made/masks/{found.id}.png"), mask)
     assert (tmp_path / "made/report.html").stat().st_size > 10_000
 
     lines = camkit(*words, "--plan", cwd=tmp_path).stdout.decode().splitlines()
@@ -66,11 +80,26 @@ def test_interrupted_it_goes_on_where_it_was(scenes: Path, tmp_path: Path) -> No
     assert f"cam.h5: already done, {SCENES} images" in said(result)
     assert len(list((tmp_path / "made/masks").glob("*.png"))) == SCENES
 
+    steps = {line.split()[1]: line for line in plan(*words, cwd=tmp_path)}
+    assert not steps["mask"].endswith("--overwrite")
+    steps = {line.split()[1]: line for line in plan(*words, "--segment", cwd=tmp_path)}
+    assert (
+        steps["mask"] == "camkit mask made/segmented.h5 --png made/masks --overwrite"
+    )  # the network's take their place
+    assert not steps["crf"].endswith("--overwrite")
+
+
+def plan(*words: object, cwd: Path) -> list[str]:
+    return camkit(*words, "--plan", cwd=cwd).stdout.decode().splitlines()
+
 
 def test_what_cannot_work_is_said_before_anything_is_made(scenes: Path, tmp_path: Path) -> None:
     photos = scenes / "JPEGImages"
     ids = sorted(path.stem for path in photos.glob("*.jpg"))
     (tmp_path / "same.csv").write_text("".join(f"{id},lynx\n" for id in ids))
+    (tmp_path / "odd").mkdir()
+    shutil.copy(photos / f"{ids[0]}.jpg", tmp_path / "odd/another.jpg")
+    knows = ("--ckpt", "toy")
     (tmp_path / "some.csv").write_text(f"{ids[0]},lynx\n")
     cases = {
         (): (4, ["tags", "id,class,class"]),
@@ -79,6 +108,11 @@ def test_what_cannot_work_is_said_before_anything_is_made(scenes: Path, tmp_path
         ("--labels", "predicted"): (2, ["--ckpt"]),
         ("--labels", "same.csv", "--how", "magic"): (2, ["magic"]),
         ("--labels", "same.csv", "--background", "2"): (2, ["background"]),
+        ("--saliency", "odd", *knows): (2, ["--saliency has no effect without --segment"]),
+        ("--segment-epochs", 3, *knows): (2, ["--segment-epochs has no effect without --segment"]),
+        ("--segment", "--saliency-is", "background", *knows): (2, ["--saliency-is has no effect without --saliency"]),
+        ("--segment", "--saliency", "odd", *knows): (4, [f"odd has no saliency map of any of the {SCENES} photos"]),
+        ("--segment", "--saliency", "none", *knows): (4, ["there is no folder of saliency maps at none"]),
     }
     for options, (code, told) in cases.items():
         result = camkit("masks", photos, *options, "--out", "made", cwd=tmp_path)

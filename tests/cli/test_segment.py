@@ -120,6 +120,12 @@ def test_refine_amr_learns_and_sees_the_same_photos(scenes: World, tmp_path: Pat
         assert words in told
     with open_store(tmp_path / "r.h5") as store:
         assert (store.header.kind, store.ids) == ("masks", scenes.ids[:3])
+    for made in ("r.segmenter.safetensors", "r.h5"):
+        told = told_by("info", made, cwd=tmp_path)
+        assert "saliency its agreement with the labels: 1.00 on average" in told
+        assert "photos by agreement, 0 to 1: | █|" in told
+    told_by("show", "r.h5", "--html", "page.html", cwd=tmp_path)
+    assert "Saliency against labels" in (tmp_path / "page.html").read_text()
     assert "already done, 3 images" in told_by(*command, cwd=tmp_path)
     told = told_by(*command[:-2], cwd=tmp_path, code=2)
     assert "where to? give --out FILE: the network is kept beside it" in told

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camkit.agreement import SHARES
 from camkit.data.masks import read_mask, write_mask
 from camkit.models.segmentation.checkpoint import load_segmentation
 from tests.support.segment import SMALL, draw_saliency, stores_of
@@ -43,13 +44,16 @@ def test_masks_and_saliency_teach_a_network_that_describes_itself(scenes: World,
     told = told_by(*command, cwd=tmp_path)
     for words in (
         "saliency: bright is foreground, as it fits the labels of 4 of 4 photos",
-        "training on 4 photos, judged by 4", "loss saliency", "agreement above 75", "mIoU", "2 epochs in",
+        "training on 4 photos, judged by 4", "loss saliency", "agreement tenth 0.", "mIoU", "2 epochs in",
     ):  # fmt: skip
         assert words in told
     rows = [*csv.DictReader((tmp_path / "s.curve.csv").open())]
+    assert "agreement 0.9 to 1" not in told
+    assert float(rows[0]["agreement_tenth"]) <= float(rows[0]["agreement_median"])
     assert float(rows[0]["agreement"]) > 0.75
-    shares = [float(rows[0][name]) for name in rows[0] if name.startswith("agreement_")]
+    shares = [float(rows[0][name]) for name in SHARES]
     assert sum(shares) == pytest.approx(1)
+    assert sum(shares[7:]) > 0.5
     assert float(rows[0]["loss"]) == pytest.approx(
         float(rows[0]["loss_labels"]) + float(rows[0]["loss_saliency"]), rel=1e-5
     )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camkit.agreement import MEAN, SHARES
 from camkit.errors import OutputError, UsageError
-from camkit.view.chart import BLUE, VERMILION
+from camkit.view.chart import BLUE, GREEN, VERMILION
 from camkit.view.learning_curve import BOTTOM, GAP, LEFT, PANEL, RIGHT, TOP, WIDTH, draw_learning_curve
 
 Row = Mapping[str, float | None]
@@ -90,6 +91,17 @@ def test_every_precision_fits(values: tuple[float, float], tmp_path: Path) -> No
     picture = drawn(history, tmp_path / "curve.png")
     rows = np.nonzero(of_colour(picture, BLUE))[0]
     assert TOP - 9 <= rows.min() <= rows.max() <= TOP + PANEL + 9
+
+
+def test_how_well_saliency_fits_is_a_panel_of_steps(tmp_path: Path) -> None:
+    shares = dict(zip(SHARES, (0.0, 0.25, 0, 0, 0, 0, 0, 0, 0.75, 0), strict=True))
+    history = [{**row, MEAN: 0.65, **shares} for row in rows(4)]
+    picture = drawn(history, tmp_path / "curve.png")
+    top = SECOND + PANEL + GAP
+    assert picture.shape == (top + PANEL + BOTTOM, WIDTH, 3)
+    steps = of_colour(picture[top : top + PANEL], GREEN)
+    highest = [steps[:, round(LEFT + (part + 0.5) / 10 * (WIDTH - LEFT - RIGHT))].argmax() for part in (1, 8)]
+    assert highest == pytest.approx([PANEL * 2 / 3, 0], abs=3)
 
 
 def test_diverged_epochs_are_left_out(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ class LoadedSegmentation:
     classes     names without the background; None: the file has none
     input_size  longer side of the photo the network knows best; None: native
     ignored     keys of the checkpoint that the network has no use for
+    figures     what was measured when camkit trained it, by name
     """
 
     network: SegmentationNetwork
@@ -50,6 +51,7 @@ class LoadedSegmentation:
     sha256: str
     input_size: int | None = None
     ignored: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Beginning(NamedTuple):
@@ -94,7 +96,7 @@ def load_segmentation(ckpt: Path, *, for_inference: bool = True) -> LoadedSegmen
     classes = checked_classes(ckpt, stored.described.get("classes"), network.num_classes)
     return LoadedSegmentation(
         network.eval(), stored.arch, classes, ckpt, digest_of(ckpt), stored.described.get("input_size"),
-        tuple(key for key in stored.state if key not in wanted),
+        tuple(key for key in stored.state if key not in wanted), _figures(stored.described.get("extra")),
     )  # fmt: skip
 
 
@@ -201,8 +203,14 @@ def _read_own(path: Path, tensors: State, own: Mapping[str, Any]) -> _Stored:
         "std": colour(path, "std", own.get("std")),
         "input_size": optional_size(path, "input_size", own.get("input_size")),
         "output_stride": optional_size(path, "output_stride", own.get("output_stride")),
+        "extra": own.get("extra"),
     }
     return _Stored(path, arch, trunk, known.under_own_keys(tensors) or tensors, described)
+
+
+def _figures(extra: Any) -> Mapping[str, Any]:
+    figures = extra.get("figures") if isinstance(extra, dict) else None
+    return figures if isinstance(figures, dict) else {}
 
 
 def _check_hollow(path: Path, state: State) -> None:

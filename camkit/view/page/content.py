@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from camkit.evaluate.comparison import Difference
 from camkit.evaluate.report import Report
@@ -13,6 +15,7 @@ class Method:
     """One column of pictures. `about` says in a line how it was made; no report where there is no ground truth.
 
     difference  to the first method, where that was asked for
+    agreement   how well the saliency that its network learned from fits labels, under the names of camkit.agreement
     """
 
     name: str
@@ -20,6 +23,7 @@ class Method:
     seconds: float | None = None
     about: str = ""
     difference: Difference | None = None
+    agreement: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

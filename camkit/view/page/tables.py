@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from camkit.agreement import PARTS, agreement_words, shares_of
 from camkit.evaluate.comparison import Difference
 from camkit.evaluate.render import interval_words, summary_lines
 from camkit.evaluate.report import GroupRow, Report
 from camkit.view.page.content import Method
-from camkit.view.page.markup import NOTHING, cell, figure_cells, head, percent, swatch, table, text
+from camkit.view.page.markup import NOTHING, bar, cell, figure_cells, head, percent, swatch, table, text
 
 Measured = Sequence[tuple[int, Method, Report]]
 """The methods with a report, and their number among all, which is their colour."""
@@ -132,6 +133,28 @@ def seed_table(methods: Sequence[Method]) -> str:
     heads = map(head, ("method", "margin", "mIoU", "precision", "recall", "decided"))
     caption = "In percent; recall is of all pixels, mIoU and precision of the decided ones."
     return f"<section><h2>Signed seeds</h2>{table('seeds', caption, heads, rows)}</section>"
+
+
+def agreement_table(methods: Sequence[Method]) -> str:
+    """Of networks that learned from saliency, how well it fits their labels: a row for each part of the photos."""
+    known = [(number, method, shares_of(method.agreement)) for number, method in enumerate(methods)]
+    known = [one for one in known if one[2]]
+    if not known:
+        return ""
+    rows = [
+        f'<th scope="row">{part / PARTS:.1f} to {(part + 1) / PARTS:.1f}</th>'
+        + "".join(
+            cell(percent(shares[part]), shares[part], beside=bar(shares[part], number)) for number, _, shares in known
+        )
+        for part in range(PARTS)
+    ]
+    heads = [head("agreement"), *(head(method.name, before=swatch(number), barred=True) for number, method, _ in known)]
+    told = "; ".join(f"{method.name}: {agreement_words(method.agreement)}" for _, method, _ in known)
+    about = (
+        "Photos in percent, by how well the saliency that a network learned from fits their labels: mean IoU of "
+        f"background and objects. {told}."
+    )
+    return f"<section><h2>Saliency against labels</h2>{table('agreement', about, heads, rows)}</section>"
 
 
 def _figures(known: Measured, column: int) -> list[str]:

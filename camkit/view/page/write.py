@@ -42,12 +42,13 @@ def _pieces(methods: Sequence[Method], cards: Iterable[Card], title: str, lead: 
 
 def _figures(methods: Sequence[Method]) -> Iterator[str]:
     if not tables.measured(methods):
-        yield tables.method_list(methods)
+        yield tables.method_list(methods) + tables.agreement_table(methods)
         return
     yield tables.method_table(methods)
     yield plot(methods)
     yield f'<div class="columns">{tables.class_table(methods)}<div>'
     yield tables.group_table(methods) + tables.part_table(methods) + tables.seed_table(methods)
+    yield tables.agreement_table(methods)
     yield "</div></div>\n"
 
 
