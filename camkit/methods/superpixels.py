@@ -13,9 +13,9 @@ from camkit.types import Size
 
 def segment(image: np.ndarray, size: Size, method: Felzenszwalb) -> np.ndarray:
     """image [h, w, 3] uint8 → superpixels [H, W] of a photo of `size`, numbered 0, 1, 2 … as they first appear."""
-    from skimage.segmentation import felzenszwalb  # takes half a second, which averaging and voting need not wait for
+    from camkit.methods.felzenszwalb_kernel import felzenszwalb  # numba takes a second to load
 
-    regions = felzenszwalb(image, scale=method.scale, sigma=method.sigma, min_size=method.min_size)
+    regions = felzenszwalb(image, float(method.scale), method.sigma, method.min_size)
     return renumber(_nearest(regions, size))
 
 

@@ -116,7 +116,7 @@ def _provenance(method: Felzenszwalb, view: ViewSize, selection: Selection, plan
     parameters = {**asdict(method), "resize": str(view), **plan.parameters}
     images = {name: value for name, value in selection.describe().items() if name != "labels"}  # not asked for
     provenance = stage("superpixels", parameters, checkpoint=plan.checkpoint, selection=images)
-    provenance["versions"]["scikit-image"] = metadata.version("scikit-image")
+    provenance["versions"]["scipy"] = metadata.version("scipy")  # smooths the photos
     return provenance
 
 

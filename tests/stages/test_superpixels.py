@@ -55,7 +55,7 @@ def test_every_number_of_workers_gives_the_same_bytes(world: World, tmp_path: Pa
         assert store.header.provenance["parameters"] == {
             "scale": 100.0, "sigma": 0.8, "min_size": 20, "resize": "at most 1000"
         }  # fmt: skip
-        assert "scikit-image" in store.header.provenance["versions"]
+        assert "scipy" in store.header.provenance["versions"]
         for found in store:
             image, size = read_image(world.root / "JPEGImages" / f"{found.id}.jpg")
             assert found.size == size
