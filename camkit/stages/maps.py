@@ -17,6 +17,7 @@ from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import load_photos, view_size
 from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, say_predicted, select
+from camkit.stages.empty_maps import CountsEmptyMaps
 from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
@@ -133,18 +134,20 @@ def write_maps(
             parents=parents,
         ),
     )
-    step = partial(
-        maps_of_batch,
-        method=method(loaded),
-        classifier=loaded.network,
-        device=device,
-        grid=grid,
-        score_threshold=inputs.score_threshold,
+    step = CountsEmptyMaps(
+        partial(
+            maps_of_batch,
+            method=method(loaded),
+            classifier=loaded.network,
+            device=device,
+            grid=grid,
+            score_threshold=inputs.score_threshold,
+        )
     )
     with open_output(
         output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt, *stores]
     ) as sink:
-        return write_activations(
+        summary = write_activations(
             sink,
             selection.own_ids,
             partial(load_photos, selection=selection, view=view, workers=runtime.workers),
@@ -153,6 +156,9 @@ def write_maps(
             runtime=runtime,
             batch_size=device.batch_size(runtime.batch_size),
         )
+    if header.holds.unit:
+        step.say(selection.classes)
+    return summary
 
 
 def maps_of_batch(

@@ -26,6 +26,8 @@ _WHITE = (255, 255, 255)
 _DARK = (20, 20, 20)
 _HATCH = ((225, 225, 225), (150, 150, 150))
 _TILE_OF_SMALLEST_TEXT = 240
+NOTHING_SEEN = "nothing seen"
+"""On a map that is 0 everywhere."""
 
 Place = tuple[float, float]
 
@@ -81,8 +83,8 @@ def heat_tile(
 ) -> Image.Image:
     """The map of one class, values [H, W] in [0, 1], with a line around what lies above the threshold, and frames."""
     picture = _tinted(_greyed(photo), heat_table()[_as_bytes(values)], values)
-    scale, facts = _Scale.of(photo), f"max {values.max():.2f}"
-    if threshold is not None:
+    scale, facts = _Scale.of(photo), f"max {values.max():.2f}" if values.any() else NOTHING_SEEN
+    if threshold is not None and values.any():
         _draw_line(picture, values > np.float32(threshold), scale)
         facts += f", line at {threshold:.2f}"
     tile = _reduced(picture)
@@ -95,7 +97,8 @@ def signed_tile(photo: np.ndarray, values: np.ndarray, name: str) -> Image.Image
     """Signed scores [H, W] of one class: orange above zero, blue below, the photo where they are near it."""
     share = values / max(float(np.abs(values).max()), 1e-6)
     tile = _reduced(_tinted(_greyed(photo), signed_table()[_as_bytes((share + 1) / 2)], np.abs(share)))
-    _write_corner(tile, name, f"{values.min():.2f} to {values.max():.2f}", _Scale.of(photo))
+    facts = f"{values.min():.2f} to {values.max():.2f}" if values.any() else NOTHING_SEEN
+    _write_corner(tile, name, facts, _Scale.of(photo))
     return tile
 
 
@@ -115,7 +118,10 @@ def classes_tile(
         inside = np.where(strength > np.float32(threshold), winner + 1, 0)
         picture.paste(Image.fromarray(colours[winner]), mask=_outlines(inside, inside > 0, scale))
     tile = _reduced(picture)
-    peaks = {names[index]: _peak(values) for index, values in zip(classes, maps, strict=True)}
+    peaks = {
+        names[index] if values.any() else f"{names[index]}: {NOTHING_SEEN}": _peak(values)
+        for index, values in zip(classes, maps, strict=True)
+    }
     _write_names(tile, peaks, scale)
     return tile
 
