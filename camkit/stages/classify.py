@@ -15,8 +15,8 @@ from camkit.evaluate.precision import mean_average_precision
 from camkit.pipeline.device import choose_device
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import load_photos, view_size
-from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
-from camkit.stages.network import Network, describe_checkpoint, load_network, scores_of_batch
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_labels, select
+from camkit.stages.network import Network, classes_of, describe_checkpoint, load_network, scores_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
@@ -38,7 +38,7 @@ def classify(
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     classifier = loaded.network
-    classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
+    classes = classes_of(loaded, inputs.classes)
     selection = select(inputs, classes, need_labels=False)
     labels = resolve_labels(inputs, selection.images, classes)
     view = view_size(resize, loaded.input_size)

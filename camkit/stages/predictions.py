@@ -20,6 +20,7 @@ from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import Reducer, fold_records
 from camkit.pipeline.upstream import name_of_input, open_input
+from camkit.stages.ground_truth import GroundTruth
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
@@ -101,11 +102,11 @@ def _catching(read: Callable[[str], Activation]) -> Callable[[str], Activation |
     return attempt
 
 
-def _with_truth(prediction: Activation | Failure, masks: Mapping[str, Path]) -> Record | Failure:
+def _with_truth(prediction: Activation | Failure, masks: GroundTruth) -> Record | Failure:
     if isinstance(prediction, Failure):
         return prediction
     try:
-        truth = read_mask(masks[prediction.id])
+        truth = masks.read(prediction.id)
     except CamkitError as error:
         return Failure(prediction.id, error)
     return Record(prediction.id, prediction.size, upstream=prediction, truth=truth)
@@ -114,7 +115,7 @@ def _with_truth(prediction: Activation | Failure, masks: Mapping[str, Path]) -> 
 def fold_predictions(
     predictions: Predictions,
     ids: Sequence[str],
-    masks: Mapping[str, Path],
+    masks: GroundTruth,
     reducer: Reducer[Result],
     runtime: Runtime,
 ) -> tuple[Result, Mapping[str, str]]:

@@ -129,18 +129,20 @@ def classes_tile(
 def mask_tile(photo: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> Image.Image:
     """Classes of a mask [H, W] (0 background, class + 1, beyond: undecided) in their colours, named inside."""
     values = [int(value) for value in np.unique(mask) if value]
-    present = [value for value in values if value <= len(names)]
+    void = np.iinfo(mask.dtype).max
+    present = [value for value in values if value <= len(names) and value < void]
     entries = max(values, default=0) + 1
     colours, opacity = np.zeros((entries, 3), np.uint8), np.zeros(entries, np.uint8)
     for value in values:
         colours[value] = class_colour(value - 1) if value in present else 0
         opacity[value] = _MASK_OPACITY if value in present else _HATCH_OPACITY
     paint = Image.fromarray(colours[mask])
+    undecided = (mask > len(names)) | (mask == void)
     if len(values) > len(present):
-        paint.paste(_hatch(mask.shape), mask=Image.fromarray(_as_mask(mask > len(names))))
+        paint.paste(_hatch(mask.shape), mask=Image.fromarray(_as_mask(undecided)))
     scale = _Scale.of(photo)
     picture = Image.composite(paint, _greyed(photo), Image.fromarray(opacity[mask]))
-    picture.paste(paint, mask=_outlines(mask, (mask > 0) & (mask <= len(names)), scale))
+    picture.paste(paint, mask=_outlines(mask, (mask > 0) & ~undecided, scale))
     tile = _reduced(picture)
     small = mask[::OVERSAMPLING, ::OVERSAMPLING]
     _write_names(tile, {names[value - 1]: _inner_point(small == value) for value in present}, scale)
