@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from camkit.cli.commandline import Command
 from camkit.errors import CamkitError, OutputError
 
 COMMANDS = (
@@ -51,7 +52,7 @@ class CommandGroup(TyperGroup):
         if hasattr(module, "METHODS"):
             return group_of_methods(cmd_name, module.METHODS, module.__doc__)
         single = typer.Typer(add_completion=False, **LOOK)
-        single.command(cmd_name)(guarded(module.command))
+        single.command(cmd_name, cls=Command)(guarded(module.command))
         return typer.main.get_command(single)
 
 

@@ -65,6 +65,7 @@ SaveEvery = Annotated[float, o.RUN("Save, so as to continue from there.", metava
 
 OF_TRAINING = {
     "labels": "Image-level labels, as for cam. Default: a VOC root's own.",
+    "unlabelled": "Images that the labels do not speak of: stop before the training, or skip them.",
     "classes": "Names, one a line. Default: classes.txt in the root, VOC's 20 for a VOC root, else the labels'.",
 }
 OF_PAIRS = {
@@ -95,11 +96,16 @@ def pair_changes(recipe: OfPairRecipe, augmentation: OfAugmentation) -> dict[str
 
 
 def learned(
-    images: o.Images, list: o.List = None, labels: o.Labels = None, classes: o.Classes = None, limit: o.Limit = None
+    images: o.Images,
+    list: o.List = None,
+    labels: o.Labels = None,
+    classes: o.Classes = None,
+    unlabelled: o.Unlabelled = "stop",
+    limit: o.Limit = None,
 ) -> Learned:
     from camkit.pipeline.select import Inputs
 
-    return Inputs(images, list, labels, classes, limit)
+    return Inputs(images, list, labels, classes, limit, unlabelled=unlabelled)
 
 
 def validation(val: Val = None, val_images: ValImages = None, val_labels: ValLabels = None) -> Validation:

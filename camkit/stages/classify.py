@@ -105,9 +105,10 @@ class Precision:
 
 
 def precision_of(store: Reader, labels: Labels, threshold: float) -> Precision:
-    scores = np.array([activation.values for activation in store]).reshape(len(store), len(store.header.classes))
+    known = [id for id in store.ids if id in labels.present]
+    scores = np.array([store.read(id).values for id in known]).reshape(len(known), len(store.header.classes))
     truth, predicted = np.zeros(scores.shape, dtype=np.int64), np.zeros(scores.shape, dtype=np.int64)
-    for row, guess, values, id in zip(truth, predicted, scores, store.ids, strict=True):
+    for row, guess, values, id in zip(truth, predicted, scores, known, strict=True):
         row[list(labels.present[id])] = 1
         guess[predicted_classes(values, threshold)] = 1
     mean, averages = mean_average_precision(scores, truth)

@@ -121,6 +121,7 @@ def write_maps(
     }
     if selection.labels is None:
         say_predicted(inputs)
+    if selection.predicts:
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
         kind=kind,
