@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from typer.core import TyperCommand
@@ -10,10 +11,23 @@ SEVERAL = "--images"
 """Takes all words up to the next option, where a command has no words of its own: a shell makes many of *.jpg."""
 
 
+ALIASES = {"--lr": "--rate", "--optimizer": "--optimiser"}
+"""What other programs call an option; help does not name them."""
+
+
 class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = {name for one in self.params for name in (*one.opts, *one.secondary_opts)}
+        args = [known_name(word, options) for word in args]
         own_words = any(one.param_type_name == "argument" for one in self.params)
         return super().parse_args(ctx, args if own_words else repeated(args))
+
+
+def known_name(word: str, options: Collection[str]) -> str:
+    """`--lr=0.1` → `--rate=0.1`, where there is --rate and no --lr."""
+    name, equals, value = word.partition("=")
+    meant = ALIASES.get(name)
+    return word if meant not in options or name in options else f"{meant}{equals}{value}"
 
 
 def repeated(words: list[str]) -> list[str]:

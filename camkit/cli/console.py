@@ -41,9 +41,26 @@ class Plain(logging.Formatter):
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
+class EachWarningOnce(logging.Filter):
+    """What is found wrong in every epoch, or whenever images are listed, is said when it is found first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        new = message not in self.said
+        self.said.add(message)
+        return new
+
+
 def set_up_logging(*, quiet: bool, verbose: bool) -> None:
     handler = CurrentStderr()
     handler.setFormatter(Plain())
+    handler.addFilter(EachWarningOnce())
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)

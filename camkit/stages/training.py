@@ -127,6 +127,11 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     return names
 
 
+def files_of(validation: Inputs | float | None) -> tuple[Path, ...]:
+    """A share of the training's own photos has none."""
+    return validation.files if isinstance(validation, Inputs) else ()
+
+
 def _check_place(folder: TrainingFolder, inputs: Iterable[Path | str | None]) -> None:
     """UsageError if the training would replace what it learns from, or a picture that camkit did not draw."""
     from camkit.view.picture import check_replaceable
