@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
@@ -16,7 +17,13 @@ ALIASES = {"--lr": "--rate", "--optimizer": "--optimiser"}
 
 
 class Command(TyperCommand):
+    """`asked`: the options as the command declares them; `words`: what was given."""
+
+    asked: ClassVar[Mapping[str, inspect.Parameter]] = {}
+    words: Sequence[str] = ()
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        self.words = [*args]
         options = {name for one in self.params for name in (*one.opts, *one.secondary_opts)}
         args = [known_name(word, options) for word in args]
         own_words = any(one.param_type_name == "argument" for one in self.params)

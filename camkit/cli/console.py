@@ -38,7 +38,15 @@ class CurrentStderr(logging.StreamHandler[TextIO]):
 class Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+        if record.levelno == logging.INFO:
+            return message
+        return f"{coloured(record.levelname.lower() + ':', 33 if record.levelno == logging.WARNING else 2)} {message}"
+
+
+def coloured(text: str, code: int) -> str:
+    """On standard error, if that is a terminal."""
+    shows = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\033[1;{code}m{text}\033[0m" if shows else text
 
 
 class EachWarningOnce(logging.Filter):

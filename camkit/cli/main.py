@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import keyword
 import os
 import signal
@@ -18,7 +19,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from camkit.cli.commandline import Command
-from camkit.errors import CamkitError, OutputError
+from camkit.cli.mistakes import CommandLineError, no_command, told
+from camkit.errors import CamkitError, OutputError, UsageError
 
 COMMANDS = (
     "demo", "masks", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply",
@@ -39,6 +41,11 @@ class CommandGroup(TyperGroup):
         self.lists = True
         super().format_help(ctx, formatter)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.names and not args[0].startswith("-"):
+            raise UsageError(no_command(args[0], self.names, ctx.command_path))
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.names)
 
@@ -52,7 +59,9 @@ class CommandGroup(TyperGroup):
         if hasattr(module, "METHODS"):
             return group_of_methods(cmd_name, module.METHODS, module.__doc__)
         single = typer.Typer(add_completion=False, **LOOK)
-        single.command(cmd_name, cls=Command)(guarded(module.command))
+        command = guarded(module.command)
+        kind = type("OneCommand", (Command,), {"asked": inspect.signature(command).parameters})
+        single.command(cmd_name, cls=kind)(command)
         return typer.main.get_command(single)
 
 
@@ -138,9 +147,15 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 def leave(message: str, exit_code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
-    silence_standard_output()
+    say_error(message)
     raise typer.Exit(exit_code)
+
+
+def say_error(message: str) -> None:
+    from camkit.cli.console import coloured
+
+    print(f"{coloured('error:', 31)} {message}", file=sys.stderr)
+    silence_standard_output()
 
 
 def silence_standard_output() -> None:
@@ -162,4 +177,16 @@ def main() -> None:
     # A batch system that takes its machine back sends SIGTERM: the part in hand is written, as on Ctrl-C.
     signal.signal(signal.SIGTERM, interrupt)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed by the shell (>&-)
-    app()
+    try:
+        sys.exit(app(prog_name="camkit", standalone_mode=False))
+    except CamkitError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except CommandLineError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            say_error(told(error))
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
