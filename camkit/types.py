@@ -38,6 +38,9 @@ ScoresForm = Literal["tsv", "jsonl", "json"]
 Format = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
 """In which other programs keep maps and masks."""
 
+Unlabelled = Literal["stop", "skip", "predict"]
+"""What becomes of images that the labels do not speak of."""
+
 Rule = Literal["threshold", "icd"]
 """How masks are made of maps, and of signed scores."""
 

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "settings": set(),
 }
 COMMON = {
-    "agreement", "errors", "types", "defaults", "settings", "blocks", "upsample", "signals", "text", "memory", "temporary",
+    "agreement", "errors", "types", "defaults", "settings", "blocks", "upsample",
+    "signals", "text", "memory", "temporary",
 }  # fmt: skip
 
 

@@ -6,7 +6,10 @@ from camkit.cli import options as o
 from camkit.cli.groups import Group
 from camkit.types import ScoresForm
 
-LABELS = {"labels": "True image-level labels, any kind that camkit cam takes: the mean average precision is reported."}
+LABELS = {
+    "labels": "True image-level labels, any kind that camkit cam takes: of each class the average precision is told, "
+    "and in how many of its images it is seen."
+}
 
 
 def form(
@@ -33,7 +36,7 @@ def command(
     form: Annotated[ScoresForm | None, Group(form)],
     runtime: o.Runtime,
 ) -> None:
-    """Score every class in every image; with labels, also the mean average precision.
+    """Score every class in every image; with labels, also how well: average precision, and how often a class is seen.
 
     The scores store serves as --labels of other commands: what the classifier sees is then taken as present.
 

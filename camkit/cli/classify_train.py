@@ -26,6 +26,7 @@ def command(
     start: t.Start,
     preset: t.Preset = None,
     changes: t.Changes,
+    show_recipe: t.ShowRecipe = False,
     saving: t.Saving,
     runtime: t.Runtime,
 ) -> None:
@@ -44,6 +45,9 @@ def command(
     from camkit.stages.training import recipe_of
 
     recipe = recipe_of(preset, start, changes)
+    if show_recipe:
+        t.print_recipe(recipe)
+        return
     trained = classify_train(
         inputs, start, out, recipe, runtime, validation=validation(inputs), patches=patches, **saving
     )

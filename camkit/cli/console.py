@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -39,12 +40,37 @@ class CurrentStderr(logging.StreamHandler[TextIO]):
 class Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = lines_of(record.getMessage())
-        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+        if record.levelno == logging.INFO:
+            return message
+        return f"{coloured(record.levelname.lower() + ':', 33 if record.levelno == logging.WARNING else 2)} {message}"
+
+
+def coloured(text: str, code: int) -> str:
+    """On standard error, if that is a terminal."""
+    shows = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\033[1;{code}m{text}\033[0m" if shows else text
+
+
+class EachWarningOnce(logging.Filter):
+    """What is found wrong in every epoch, or whenever images are listed, is said when it is found first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        new = message not in self.said
+        self.said.add(message)
+        return new
 
 
 def set_up_logging(*, quiet: bool, verbose: bool) -> None:
     handler = CurrentStderr()
     handler.setFormatter(Plain())
+    handler.addFilter(EachWarningOnce())
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)

@@ -47,6 +47,14 @@ class OfOne:
 def figures(
     list: o.List = None,
     classes: o.Classes = None,
+    gt_classes: Annotated[
+        str | None,
+        o.IMAGES(
+            "What the numbers in the ground truth mean: lines `number name`, or names from 1 on. Default: number N is "
+            "the N-th class of the store.",
+            metavar="voc|coco|FILE",
+        ),
+    ] = None,
     threshold: Annotated[
         str | None,
         o.METHOD(
@@ -63,7 +71,10 @@ def figures(
 ) -> AskedOfAll:
     """By the names of what `evaluate_predictions` and `compare_predictions` take."""
     over = None if mean_over is None else [name.strip() for name in mean_over.split(",")]
-    return {"list": list, "classes": classes, "thresholds": _fractions("--threshold", threshold), "mean_over": over}
+    return {
+        "list": list, "classes": classes, "thresholds": _fractions("--threshold", threshold), "mean_over": over,
+        "truth_classes": gt_classes,
+    }  # fmt: skip
 
 
 def of_one(

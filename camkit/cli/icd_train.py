@@ -51,6 +51,7 @@ def command(
     icd: Annotated[dict[str, Any], Settings({"paper": IcdRecipe()}, o.METHOD)],
     preset: Annotated[Preset, t.RECIPE("Where the defaults of all below come from.")] = "icd",
     changes: Annotated[dict[str, Any], Group(t.changes, RESTING)],
+    show_recipe: t.ShowRecipe = False,
     saving: t.Saving,
     runtime: t.Runtime,
 ) -> None:
@@ -68,6 +69,9 @@ def command(
     from camkit.stages.training import recipe_of
 
     recipe = recipe_of(preset, start, changes)
+    if show_recipe:
+        t.print_recipe(recipe)
+        return
     trained = icd_train(
         inputs, start, out, recipe, runtime,
         icd=IcdRecipe(**icd), superpixels=superpixels, validation=validation(inputs), **saving,

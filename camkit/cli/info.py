@@ -13,7 +13,8 @@ def command(
         list[Path] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="A store (or its shards), or a checkpoint; - or nothing in a pipe: the store on standard input.",
+            help="A store (or its shards), a checkpoint, or a folder (photos, masks, NAME.parts); - or nothing in a "
+            "pipe: the store on standard input.",
         ),
     ] = None,
     failures: Annotated[bool, o.UNTITLED("Only the ids that failed, and why, one a line.", "--failures")] = False,
@@ -30,7 +31,7 @@ def command(
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Look inside a store (what it holds, of which images, how it was made) or a checkpoint.
+    """Look inside a store (what it holds, of which images, how it was made), a checkpoint, or an unfinished run.
 
     camkit info cams.h5
 

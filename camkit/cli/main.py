@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import keyword
 import os
 import sys
@@ -18,8 +19,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from camkit import memory, signals
+from camkit.cli.commandline import Command
+from camkit.cli.mistakes import CommandLineError, no_command, told
 from camkit.cli.streams import close_streams, open_streams, tell
-from camkit.errors import CamkitError, OutputError
+from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.text import lines_of
 
 COMMANDS = (
@@ -41,6 +44,11 @@ class CommandGroup(TyperGroup):
         self.lists = True
         super().format_help(ctx, formatter)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.names and not args[0].startswith("-"):
+            raise UsageError(no_command(args[0], self.names, ctx.command_path))
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.names)
 
@@ -54,7 +62,9 @@ class CommandGroup(TyperGroup):
         if hasattr(module, "METHODS"):
             return group_of_methods(cmd_name, module.METHODS, module.__doc__)
         single = typer.Typer(add_completion=False, **LOOK)
-        single.command(cmd_name)(guarded(module.command))
+        command = guarded(module.command)
+        kind = type("OneCommand", (Command,), {"asked": inspect.signature(command).parameters})
+        single.command(cmd_name, cls=kind)(command)
         return typer.main.get_command(single)
 
 
@@ -146,8 +156,14 @@ def leave(message: str, exit_code: int, debug: bool) -> NoReturn:
     if debug:
         with suppress(OSError):
             traceback.print_exc()
-    tell(f"error: {lines_of(message)}")
+    say_error(message)
     raise typer.Exit(exit_code)
+
+
+def say_error(message: str) -> None:
+    from camkit.cli.console import coloured
+
+    tell(f"{coloured('error:', 31)} {lines_of(message)}")
 
 
 def main() -> None:
@@ -156,12 +172,26 @@ def main() -> None:
     # Idle threads of torch (libgomp) give their core back soon: where others want it, work is several times as fast.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    exit_code: Any = 0
+    sys.exit(close_streams(run()))
+
+
+def run() -> Any:
+    """The exit code; what is wrong with the command line itself is told here, the rest where a command is called."""
     try:
-        app()
+        return app(prog_name="camkit", standalone_mode=False)
     except SystemExit as end:
-        exit_code = end.code
-    except OSError as error:  # of what help and usage errors write
-        tell(f"error: {error.strerror or error}")
-        exit_code = OutputError.exit_code
-    sys.exit(close_streams(exit_code))
+        return end.code
+    except CamkitError as error:
+        say_error(str(error))
+        return error.exit_code
+    except CommandLineError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            say_error(told(error))
+        return error.exit_code
+    except typer.Abort:
+        return INTERRUPTED
+    except OSError as error:  # of what help writes
+        say_error(error.strerror or str(error))
+        return OutputError.exit_code

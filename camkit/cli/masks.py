@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from camkit import types
 from camkit.cli import options as o
 from camkit.cli.groups import Settings
 from camkit.settings.masks import MasksPlan
@@ -18,11 +19,21 @@ PLAN = Settings({"usual": MasksPlan()}, o.METHOD)
 def command(
     *,
     photos: Annotated[
-        Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, VOC root, or a text file naming photos.")
+        Path,
+        typer.Argument(
+            metavar="PHOTOS", help="Folder of photos, VOC root, a 'pattern*.jpg', or a text file naming photos."
+        ),
     ],
     labels: o.Labels = None,
     list: o.List = None,
     classes: o.Classes = None,
+    unlabelled: Annotated[
+        types.Unlabelled,
+        o.IMAGES(
+            "Photos that the labels do not speak of: stop, skip them, or predict: learn from the others, and take what "
+            "the classifier then sees."
+        ),
+    ] = "stop",
     limit: o.Limit = None,
     ckpt: Annotated[Path | None, o.NETWORK("A classifier of these classes. Default: one learns from the tags.")] = None,
     truth: Annotated[
@@ -55,7 +66,8 @@ def command(
     from camkit.pipeline.select import Inputs
     from camkit.stages.masks import Brought, masks, steps_of
 
-    inputs, runtime = Inputs(photos, list, labels, classes, limit), Runtime(device)
+    inputs = Inputs(photos, list, labels, classes, limit, unlabelled=unlabelled)
+    runtime = Runtime(device)
     chosen, brought = MasksPlan(**plan), Brought(ckpt, truth, saliency)
     if commands:
         steps = steps_of(inputs, out, runtime, plan=chosen, brought=brought, overwrite=overwrite)

@@ -26,7 +26,18 @@ OUTPUT = Panel("Output")
 RUN = Panel("How to run")
 UNTITLED = Panel("")
 
-Images = Annotated[Path, IMAGES("Folder of images, VOC root, one image, or a text file naming images.")]
+Images = Annotated[
+    list[Path],
+    IMAGES(
+        "Folder of images, VOC root, images, a 'pattern*.jpg', or a text file naming images; - a list on standard "
+        "input. May be several.",
+        metavar="PATH...",
+    ),
+]
+Unlabelled = Annotated[
+    types.Unlabelled,
+    IMAGES("Images that the labels do not speak of: stop before the run, skip them, or predict their classes."),
+]
 List = Annotated[
     str | None, IMAGES("Only these: a file of ids or paths, or a VOC split.", "--list", metavar="FILE|SPLIT")
 ]
@@ -34,7 +45,8 @@ Labels = Annotated[
     Path | None,
     IMAGES(
         "Image-level labels: VOC XML folder, cls_labels.npy, CSV, TSV, JSON, COCO JSON, a folder per class, "
-        "masks folder, a scores store, or the word predicted: what the classifier sees, whatever labels there are. "
+        "masks folder, a scores store, a class that all images have, or the word predicted: what the classifier sees, "
+        "whatever labels there are. "
         "Default: a VOC root's own, else predicted."
     ),
 ]
@@ -146,13 +158,14 @@ def inputs(
     labels: Labels = None,
     classes: Classes = None,
     score_threshold: ScoreThreshold = SCORE_THRESHOLD,
+    unlabelled: Unlabelled = "stop",
     limit: Limit = None,
     *,
     shard: Shard,
 ) -> Inputs:
     from camkit.pipeline.select import Inputs
 
-    return Inputs(images, list, labels, classes, limit, shard, score_threshold)
+    return Inputs(images, list, labels, classes, limit, shard, score_threshold, unlabelled)
 
 
 def photos(images: Images, list: List = None, limit: Limit = None, *, shard: Shard) -> Inputs:

@@ -92,6 +92,7 @@ def command(
     start: Annotated[Any, Group(segmenter_start, OF_SEGMENTATION)],
     preset: Annotated[Preset, t.RECIPE("The network, and where the defaults of all below come from.")] = "light",
     changes: Annotated[dict[str, Any], Group(changes, OF_SEGMENTATION)],
+    show_recipe: t.ShowRecipe = False,
     saving: Annotated[dict[str, Any], Group(t.saving, OF_SEGMENTATION)],
     runtime: t.Runtime,
 ) -> None:
@@ -113,8 +114,12 @@ def command(
     settings = Teaching(**teaching)
     settings.check_saliency(given=saliency is not None, changes=given_only(teaching))
     begun = start_of(preset, start)
+    recipe = recipe_of(preset, begun, changes)
+    if show_recipe:
+        t.print_recipe(recipe)
+        return
     trained = segment_train(
-        stores, begun, out, recipe_of(preset, begun, changes), runtime, trunk=trunk, teaching=settings,
+        stores, begun, out, recipe, runtime, trunk=trunk, teaching=settings,
         resizing=resizing_of(preset), photos=photos, saliency=saliency, validation=validation, **saving,
     )  # fmt: skip
     best = (trained.best or {}).get("mean_iou")

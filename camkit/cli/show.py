@@ -17,8 +17,8 @@ Stores = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="[STORE]...",
-        help="Stores of maps, signed scores, probabilities or masks, a column each; - or nothing in a pipe: standard "
-        "input.",
+        help="Stores of maps, signed scores, probabilities or masks, or folders of masks (with --images), a column "
+        "each; - or nothing in a pipe: standard input.",
     ),
 ]
 
@@ -132,7 +132,7 @@ def command(
     if prototypes is not None:
         show_those(prototypes, picture, view, others=bool(stores or names))
         return
-    with columns_of(stores or [], names.split(",") if names else []) as columns:
+    with columns_of(stores or [], names.split(",") if names else [], view.images) as columns:
         if html is not None:
             count = write_report(columns, html, view, title=", ".join(column.name for column in columns))
             log.info("%s: %d images", html, count)

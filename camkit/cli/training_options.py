@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from camkit.cli import options as o
 from camkit.cli.groups import Group, Panel, Settings, with_facts
 from camkit.defaults import SECONDS_BETWEEN_SAVES, WORKERS
+from camkit.errors import UsageError
 from camkit.settings import recipe as recipes
 from camkit.settings.pairs import confidence_of
 from camkit.settings.recipe import PRESETS
@@ -28,7 +29,11 @@ PHOTOS = Panel("How photos are shown")
 Out = Annotated[Path, o.OUTPUT("Checkpoint to write.", "--out", "-o", metavar="FILE.safetensors")]
 Val = Annotated[
     str | None,
-    o.IMAGES("Judge every epoch on these of the images; the best epoch is kept.", metavar="FILE|SPLIT"),
+    o.IMAGES(
+        "Judge every epoch on these of the images; the best epoch is kept. A share below one: so many of the images, "
+        "which are then not learned from.",
+        metavar="FILE|SPLIT|SHARE",
+    ),
 ]
 ValImages = Annotated[Path | None, o.IMAGES("Judge on these images instead of those of --images.")]
 ValLabels = Annotated[Path | None, o.IMAGES("Labels of --val-images, or of --val if not in --labels.")]
@@ -65,6 +70,7 @@ SaveEvery = Annotated[float, o.RUN("Save, so as to continue from there.", metava
 
 OF_TRAINING = {
     "labels": "Image-level labels, as for cam. Default: a VOC root's own.",
+    "unlabelled": "Images that the labels do not speak of: stop before the training, or skip them.",
     "classes": "Names, one a line. Default: classes.txt in the root, VOC's 20 for a VOC root, else the labels'.",
 }
 OF_PAIRS = {
@@ -75,13 +81,22 @@ OF_PAIRS = {
     "freeze": "Modules that do not learn (stem, trunk, trunk.b3). Default: the recipe's. '' for none.",
 }
 
-OfRecipe = Annotated[dict[str, Any], Settings(PRESETS, RECIPE)]
+OF_CLASSIFIERS = {name: PRESETS[name] for name in get_args(recipes.Preset)}
+PAIR_RECIPES = {"affinity-train": PRESETS["affinitynet"], "irn-train": PRESETS["boundary"]}
+
+
+def shown(presets: Mapping[str, recipes.Recipe]) -> Any:
+    """The options of how photos are shown."""
+    return Annotated[dict[str, Any], Settings({name: one.augmentation for name, one in presets.items()}, PHOTOS)]
+
+
+OfRecipe = Annotated[dict[str, Any], Settings(OF_CLASSIFIERS, RECIPE)]
 OfPairRecipe = Annotated[
-    dict[str, Any], Settings(PRESETS, RECIPE, but=("pooling", "loss_over", "rest_epochs"), told=OF_PAIRS)
+    dict[str, Any], Settings(PAIR_RECIPES, RECIPE, but=("pooling", "loss_over", "rest_epochs"), told=OF_PAIRS)
 ]
-OfAugmentation = Annotated[
-    dict[str, Any], Settings({name: recipe.augmentation for name, recipe in PRESETS.items()}, PHOTOS)
-]
+OfAugmentation: Any = shown(OF_CLASSIFIERS)
+OfPairAugmentation: Any = shown(PAIR_RECIPES)
+ShowRecipe = Annotated[bool, RECIPE("Only print every number that this command would train with, as JSON.", "--recipe")]
 
 
 def changes(recipe: OfRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
@@ -89,17 +104,22 @@ def changes(recipe: OfRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
     return {**recipe, **augmentation}
 
 
-def pair_changes(recipe: OfPairRecipe, augmentation: OfAugmentation) -> dict[str, Any]:
+def pair_changes(recipe: OfPairRecipe, augmentation: OfPairAugmentation) -> dict[str, Any]:
     """The same of networks of pairs, which pool nothing."""
     return {**recipe, **augmentation}
 
 
 def learned(
-    images: o.Images, list: o.List = None, labels: o.Labels = None, classes: o.Classes = None, limit: o.Limit = None
+    images: o.Images,
+    list: o.List = None,
+    labels: o.Labels = None,
+    classes: o.Classes = None,
+    unlabelled: o.Unlabelled = "stop",
+    limit: o.Limit = None,
 ) -> Learned:
     from camkit.pipeline.select import Inputs
 
-    return Inputs(images, list, labels, classes, limit)
+    return Inputs(images, list, labels, classes, limit, unlabelled=unlabelled)
 
 
 def validation(val: Val = None, val_images: ValImages = None, val_labels: ValLabels = None) -> Validation:
@@ -108,12 +128,30 @@ def validation(val: Val = None, val_images: ValImages = None, val_labels: ValLab
 
 def photos_to_judge(
     learned: select.Inputs, *, val: str | None, val_images: Path | None, val_labels: Path | None
-) -> select.Inputs | None:
+) -> select.Inputs | float | None:
     from camkit.pipeline.select import Inputs
 
     if val is None and val_images is None:
         return None
+    share = share_of(val)
+    if share is not None:
+        if val_images is not None or val_labels is not None:
+            raise UsageError(f"--val {val} is a share of --images: --val-images and --val-labels do not go with it")
+        return share
     return Inputs(val_images or learned.images, val, val_labels or (None if val_images else learned.labels))
+
+
+def share_of(val: str | None) -> float | None:
+    """A number between 0 and 1, unless a file has that name."""
+    if val is None or Path(val).exists():
+        return None
+    try:
+        share = float(val)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise UsageError(f"--val {val}: give a share of the images between 0 and 1, a file, or a split")
+    return share
 
 
 def start(
@@ -151,7 +189,7 @@ def runtime(
 Changes = Annotated[dict[str, Any], Group(changes)]
 PairChanges = Annotated[dict[str, Any], Group(pair_changes)]
 Learned = Annotated["select.Inputs", Group(learned, OF_TRAINING)]
-Validation = Annotated["Callable[[select.Inputs], select.Inputs | None]", Group(validation)]
+Validation = Annotated["Callable[[select.Inputs], select.Inputs | float | None]", Group(validation)]
 Start = Annotated["stages.Start", Group(start)]
 PairStart = Annotated["stages.Start", Group(pair_start, OF_PAIRS)]
 Saving = Annotated[dict[str, Any], Group(saving)]
@@ -205,6 +243,16 @@ def with_recipe(name: str) -> Callable[[Callable[..., None]], Callable[..., None
     return with_facts(
         epochs=recipe.epochs, batch=recipe.batch_size, crop=recipe.augmentation.crop, rate=f"{recipe.rate:g}"
     )
+
+
+def print_recipe(recipe: recipes.Recipe) -> None:
+    """Every number of it."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from camkit.cli.console import print_lines
+
+    print_lines([dumps(asdict(recipe), indent=2)])
 
 
 def close_with(trained: stages.Trained, out: Path, more: str = "") -> None:

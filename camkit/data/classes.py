@@ -34,6 +34,7 @@ COCO_IDS = tuple(id for id in range(1, 91) if id not in _COCO_UNUSED_IDS)
 
 _SAME_AS = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tvmonitor"}
 _BACKGROUND = ("background", "_background_")
+MOST_IN_A_MASK = 65_533
 _INDEX_COLUMN = re.compile(r"(\d+)(?:\s*[,;:\t]\s*|\s+)(\S.*)")
 
 
@@ -76,6 +77,41 @@ def read_classes(spec: str) -> tuple[str, ...]:
     if twice:
         raise LabelError(f"{path} names {len(twice)} classes more than once: {examples(twice)}")
     return tuple(names)
+
+
+def read_numbers(spec: str) -> dict[int, str]:
+    """What the numbers in masks mean: `voc`, `coco`, or a file of lines `number name`, of names alone, or JSON.
+
+    Names alone count from 1, from 0 if the first is background. Numbers need not count up.
+    """
+    if spec not in ("voc", "coco") and exists(Path(spec)):
+        text = read_text(Path(spec), LabelError)
+        lines = [line.strip() for line in split_lines(text) if line.strip()]
+        columns = [_INDEX_COLUMN.fullmatch(line) for line in lines]
+        if lines and all(columns):
+            return _checked_numbers([(int(column[1][:9]), column[2].strip()) for column in columns if column], spec)
+        if text.lstrip()[:1] == "{":
+            return _checked_numbers(_numbered_in_json(text, Path(spec)), spec)
+    return dict(enumerate(read_classes(spec), start=1))
+
+
+def _checked_numbers(named: Sequence[tuple[int, str]], spec: str) -> dict[int, str]:
+    numbers = [number for number, _ in named]
+    if len(set(numbers)) < len(numbers) or max(numbers) > MOST_IN_A_MASK:
+        raise LabelError(f"{spec}: give each number once, from 0 to {MOST_IN_A_MASK:,}")
+    return dict(named)
+
+
+def _numbered_in_json(text: str, path: Path) -> list[tuple[int, str]]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{path} is not JSON: {error}") from error
+    if not content or not all(key.isascii() and key.isdigit() and len(key) < 9 for key in content):
+        raise LabelError(f"{path} should hold a JSON object number -> name")
+    if not all(isinstance(name, str) and name.strip() for name in content.values()):
+        raise LabelError(f"{path} should hold a JSON object number -> name")
+    return [(int(key), name.strip()) for key, name in content.items()]
 
 
 def default_classes(count: int) -> tuple[str, ...]:

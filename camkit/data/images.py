@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - registers the two; Pillow would load all
+from PIL import Image, Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - Pillow would load all
 
-from camkit.data.lists import IMAGE_SUFFIXES, FilesById, files_by_id, index_files, list_lines, read_id_list
+from camkit.data.found_images import images_named
+from camkit.data.lists import HEIF_SUFFIXES, FilesById, read_id_list
 from camkit.data.reading import examples, exists, is_file, is_folder, reason
-from camkit.data.voc import VocLayout, find_voc
+from camkit.data.voc import VocLayout
 from camkit.errors import ImageError, InputError, UsageError
 from camkit.memory import claimed
 from camkit.types import Size
 
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+with suppress(ImportError):  # Pillow below 11.3
+    from PIL import AvifImagePlugin  # noqa: F401
+
+IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 MAX_PIXELS = 400_000_000
 
 _BYTES_PER_PIXEL = {"1": 8, "L": 8, "P": 8, "RGB": 11, "I;16": 14, "I;16B": 14, "I;16L": 14, "I;16N": 14}
@@ -49,56 +53,21 @@ class ImageSet:
     voc: VocLayout | None = None
 
 
-def find_images(images: Path, list: str | None = None, limit: int | None = None) -> ImageSet:
-    """The images in a folder (all depths), a VOC root, a text file naming images, or one image file.
+def find_images(images: Path | Sequence[Path], list: str | None = None, limit: int | None = None) -> ImageSet:
+    """The images in a folder (all depths), a VOC root, a text file naming images, a file, a pattern, or several.
 
+    images  `-`: a list of them on standard input
     list    a file of ids or paths, or the name of a split of the VOC root; picks ids
     limit   the first so many in the order of ids
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: take at least one image")
-    found = _find_all(images)
+    found = ImageSet(*images_named(images))
     if list is not None:
         found = pick_images(found, read_id_list(list_file(list, found.voc), found.paths, str(images)))
     if limit is not None:
         found = pick_images(found, [*islice(found.paths, limit)])
     return found
-
-
-def _find_all(images: Path) -> ImageSet:
-    if is_file(images):
-        return _one_image(images) if images.suffix.lower() in IMAGE_SUFFIXES else _listed_images(images)
-    if not is_folder(images):
-        raise InputError(f"there are no images at {images}: it does not exist\ngive --images a folder of images")
-    voc = find_voc(images)
-    root = voc.images if voc else images
-    paths = files_by_id(root, IMAGE_SUFFIXES)
-    if not paths:
-        raise InputError(f"no images in {root}\nlooked for files ending in {' '.join(IMAGE_SUFFIXES)}")
-    return ImageSet(root, paths, voc)
-
-
-def _one_image(path: Path) -> ImageSet:
-    return ImageSet(path.parent, index_files(path.parent, iter([path.name])))
-
-
-def _listed_images(path: Path) -> ImageSet:
-    """Images named one a line, relative to the list's own folder."""
-    base = os.path.abspath(path.parent)  # noqa: PTH100 - Path has no way to drop `..`
-    files = [os.path.normpath(os.path.join(base, line)) for line in dict.fromkeys(list_lines(path))]  # noqa: PTH118
-    if not files:
-        raise InputError(f"{path} is empty: it should name one image a line")
-    missing = [name for name in files if not is_file(Path(name))]
-    if missing:
-        raise InputError(
-            f"{path} names {len(missing)} of {len(files)} images that do not exist: {examples(missing)}\n"
-            "paths are relative to the folder of the list"
-        )
-    strange = [name for name in files if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
-    if strange:
-        raise InputError(f"{path} names files that are not images: {examples(strange)}")
-    root = Path(os.path.commonpath([os.path.dirname(name) for name in files]))  # noqa: PTH120
-    return ImageSet(root, index_files(root, (os.path.relpath(name, root) for name in files)))
 
 
 def list_file(name: str, voc: VocLayout | None) -> Path:
@@ -144,12 +113,25 @@ def open_image(path: Path, formats: Collection[str], max_pixels: int) -> Image.I
     # Pillow's own limit, one for the whole process, lies below the photos of today's phones.
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
-    image: Image.Image = decoding(path, lambda: Image.open(path, formats=tuple(formats)))
+    if path.suffix.lower() in HEIF_SUFFIXES:
+        _open_heif()
+    Image.preinit()
+    known = tuple(format for format in formats if format in Image.OPEN)  # not every Pillow has all of them
+    image: Image.Image = decoding(path, lambda: Image.open(path, formats=known))
     width, height = image.size
     if width * height > max_pixels or min(width, height) < 1:
         image.close()
         raise ImageError(f"cannot read image {path}: {width:,} x {height:,} px, the limit is {max_pixels:,} in all")
     return image
+
+
+@functools.cache
+def _open_heif() -> None:
+    """Apple's photos, where the package pillow-heif is installed."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
 
 
 def decoding(path: Path, decode: Callable[[], Any]) -> Any:

@@ -91,12 +91,13 @@ def mask_rows(folder: Path, match: Callable[[str | int], str | None], class_coun
         if match(mask_id) is not None:
             mask = read_mask(path)
             values = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
-            yield mask_id, classes_of_values([int(value) for value in values], class_count, str(path))
+            held = [int(value) for value in values]
+            yield mask_id, classes_of_values(held, class_count, str(path), bits=8 * mask.dtype.itemsize)
 
 
-def classes_of_values(values: Sequence[int], class_count: int, where: str) -> tuple[int, ...]:
-    """Mask values -> 0-based classes: 0 is background, 255 (65535 beyond 254 classes) undecided."""
-    undecided = 255 if class_count <= 254 else 65535
+def classes_of_values(values: Sequence[int], class_count: int, where: str, bits: int = 0) -> tuple[int, ...]:
+    """Mask values -> 0-based classes: 0 is background, 255 (65535 beyond 254 classes in 16 bits) undecided."""
+    undecided = 255 if class_count <= 254 or bits == 8 else 65535
     found = [value - 1 for value in values if value not in (0, undecided)]
     for value in found:
         if not 0 <= value < class_count:

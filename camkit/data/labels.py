@@ -43,9 +43,9 @@ class Labels:
 
 def read_labels(path: Path, classes: Sequence[str], ids: Collection[str]) -> Labels:
     """Labels of the wanted ids from a folder of VOC XML, of masks, or per class, from .npy, CSV, TSV or JSON."""
-    if not exists(path):
-        raise LabelError(f"there are no labels at {path}: it does not exist")
     index = ClassIndex(classes)
+    if not exists(path):
+        return _same_for_all(path, index, ids)
     matcher = _Matcher(ids)
     if is_folder(path):
         return _read_folder(path, index, matcher)
@@ -53,6 +53,20 @@ def read_labels(path: Path, classes: Sequence[str], ids: Collection[str]) -> Lab
         rows = formats.npy_rows(path, len(index.classes))
         return _labels(f"multi-hot vectors ({path})", rows, matcher, index)
     return _read_text_labels(path, index, matcher)
+
+
+def _same_for_all(path: Path, index: ClassIndex, ids: Collection[str]) -> Labels:
+    """`cat`, `cat,dog`: classes that every image has, in place of a file."""
+    names = [name.strip() for name in str(path).split(",")]
+    found = {name: index.find(name) for name in names}
+    unknown = [name for name, place in found.items() if place is None]
+    if unknown:
+        near = index.nearest(unknown[0])
+        other = f"nor is it one of {examples(index.classes)}"
+        hint = f"did you mean the class '{near}' for all images?" if near else other
+        raise LabelError(f"there are no labels at {path}: it does not exist\n{hint}")
+    present = tuple(sorted({place for place in found.values() if place is not None}))
+    return Labels(f"{', '.join(names)} for all images", dict.fromkeys(sorted(ids), present))
 
 
 def find_labels(images: ImageSet, classes: Sequence[str], ids: Collection[str]) -> Labels | None:
@@ -87,7 +101,10 @@ def missing_labels(labels: Labels, ids: Collection[str]) -> str | None:
 def classes_of_labels(path: Path) -> tuple[str, ...] | None:
     """The class names a source uses, sorted (COCO: in the order of its ids); None if it holds only numbers."""
     if not exists(path):
-        raise LabelError(f"there are no labels at {path}: it does not exist")
+        raise LabelError(
+            f"there are no labels at {path}: it does not exist\n"
+            "give --labels a file or folder; a class for all images goes with --classes, which names all classes"
+        )
     if is_folder(path):
         return _classes_of_folder(path)
     if path.suffix.lower() == ".npy":

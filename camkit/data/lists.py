@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from camkit.data.reading import examples, read_text, reason, show, split_lines
 from camkit.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
+HEIF_SUFFIXES = (".heic", ".heif")
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".jp2", ".j2k", ".avif", *(HEIF_SUFFIXES if find_spec("pillow_heif") else ()),
+)  # fmt: skip
+"""Of what Pillow opens here; the format is then told by the content."""
+OTHER_PICTURES = frozenset(
+    (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".psd", ".xcf",
+     ".svg", ".eps", ".tga", ".jpf", ".jpx", ".jxr", ".exr", ".hdr", ".ico", ".pcx")
+).difference(IMAGE_SUFFIXES)  # fmt: skip
+"""Pictures, too, but none that is read: who brings some is told that they are left out."""
 
 MOST_LEVELS, MOST_FOLDERS = 32, 1_000_000
 

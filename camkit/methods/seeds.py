@@ -31,6 +31,7 @@ def mask_labels(classes: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def classes_of_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """[n] int64, ascending: the classes a mask [H, W] holds; what is above their number is undecided."""
+    """[n] int64, ascending: the classes a mask [H, W] holds; undecided: above their number, and 255 in uint8."""
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=num_classes + 1)[: num_classes + 1])
-    return present[present > 0].astype(np.int64) - 1
+    void = np.iinfo(mask.dtype).max
+    return present[(present > 0) & (present < void)].astype(np.int64) - 1

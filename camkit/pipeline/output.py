@@ -124,6 +124,7 @@ def at_a_path(
     A store for standard output is built in a temporary folder, and sent when the block has ended well, if `send`.
     """
     if output.out is not None and output.out != STANDARD_OUTPUT:
+        check_store_name(output.out)
         check_inputs_stay(output.out, inputs)
         yield output.out, output.overwrite
         return
@@ -134,6 +135,18 @@ def at_a_path(
         yield path, False
         if send:
             send_store(path)
+
+
+OTHER_FILES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".html", ".htm", ".csv", ".tsv", ".json", ".jsonl", ".npy", ".npz", ".pth",
+     ".pt", ".safetensors", ".txt", ".zip", ".pdf")
+)  # fmt: skip
+
+
+def check_store_name(out: Path) -> None:
+    """UsageError for the suffix of something else."""
+    if out.suffix.lower() in OTHER_FILES:
+        raise UsageError(f"--out {out}: a store is no {out.suffix} file; give a name that ends in .h5")
 
 
 def check_standard_output(out: Path | None) -> None:

@@ -7,21 +7,22 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from camkit.data.classes import default_classes, read_classes
-from camkit.data.images import ImageSet, find_images
+from camkit.data.images import ImageSet, find_images, pick_images
 from camkit.data.labels import Labels, find_labels, missing_labels, read_labels
 from camkit.data.reading import HDF5_SIGNATURE, is_file
 from camkit.defaults import SCORE_THRESHOLD
 from camkit.errors import LabelError, UsageError
 from camkit.store.reader import open_store
 from camkit.store.schema import shard_ids
+from camkit.types import Unlabelled
 
 log = logging.getLogger("camkit")
 
@@ -36,45 +37,55 @@ SCORES = "scores above"
 class Inputs:
     """What the user brought.
 
-    images   a folder, a VOC root, one image, or a text file of paths
+    images   a folder, a VOC root, one image, a pattern, a text file of paths, or several; `-`: a list on standard input
     list     a file of ids, or the name of a VOC split: only these
     labels   where the image-level labels are, or `predicted`; None: a VOC root's own, else predicted
     classes  voc, coco or a file of names; None: what the checkpoint says
     limit    only the first so many images
     shard    (i, n): every n-th image, beginning with the i-th
     score_threshold  a class is predicted present when its score is above; at least the best one is
+    unlabelled  images that the labels do not speak of: stop with an error, skip them, or predict their classes
     """
 
-    images: Path
+    images: Path | tuple[Path, ...]
     list: str | None = None
     labels: Path | None = None
     classes: str | None = None
     limit: int | None = None
     shard: Shard | None = None
     score_threshold: float = SCORE_THRESHOLD
+    unlabelled: Unlabelled = "stop"
 
     if TYPE_CHECKING:  # paths may be given as text, and are always read as paths
 
         def __init__(
             self,
-            images: Path | str,
+            images: Path | str | Sequence[Path | str],
             list: str | None = None,
             labels: Path | str | None = None,
             classes: str | None = None,
             limit: int | None = None,
             shard: Shard | None = None,
             score_threshold: float = SCORE_THRESHOLD,
+            unlabelled: Unlabelled = "stop",
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "images", Path(self.images))
+        named = (self.images,) if isinstance(self.images, str | Path) else self.images
+        paths = tuple(map(Path, named))
+        object.__setattr__(self, "images", paths[0] if len(paths) == 1 else paths)
         object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where the images are."""
+        return (self.images,) if isinstance(self.images, Path) else self.images
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What it names on disk; a split and a well-known set of classes are names, too."""
         named = (Path(name) for name in (self.list, self.classes) if name is not None)
-        return (self.images, *([self.labels] if self.labels else []), *(path for path in named if is_file(path)))
+        return (*self.places, *([self.labels] if self.labels else []), *(path for path in named if is_file(path)))
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,14 @@ class Selection:
         return tuple(shard_ids(self.ids, self.shard))
 
     def classes_of(self, id: str) -> np.ndarray | None:
-        if self.labels is None:
+        if self.labels is None or id not in self.labels.present:
             return None
         return np.asarray(self.labels.present[id], dtype=np.int64)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the classifier has to say which classes some images have."""
+        return self.labels is None or any(id not in self.labels.present for id in self.images.paths)
 
     def describe(self) -> dict[str, Any]:
         """For the provenance: where the images are, and a digest of ids and labels, tell whether a run is the same.
@@ -107,7 +123,8 @@ class Selection:
         """
         digest = hashlib.sha256()
         for id in self.ids:
-            present = None if self.labels is None else list(self.labels.present[id])
+            known = None if self.labels is None else self.labels.present.get(id)
+            present = None if known is None else list(known)
             digest.update(json.dumps([id, present]).encode() + b"\n")
         return {
             "count": len(self.ids),
@@ -121,6 +138,8 @@ def select(inputs: Inputs, classes: tuple[str, ...], *, need_labels: bool = True
     """List the images and find their labels, in terms of the given classes."""
     images = find_images(inputs.images, inputs.list, inputs.limit)
     labels = resolve_labels(inputs, images, classes) if need_labels else None
+    if labels is not None and inputs.unlabelled == "skip":
+        images = pick_images(images, [id for id in images.paths if id in labels.present])
     return Selection(images, classes, labels, inputs.shard or shard_of_environment())
 
 
@@ -149,11 +168,27 @@ def resolve_labels(inputs: Inputs, images: ImageSet, classes: tuple[str, ...]) -
     else:
         labels = read_labels(inputs.labels, classes, ids)
     if labels is not None:
-        missing = missing_labels(labels, ids)
-        if missing:
-            raise LabelError(f"{missing}\nlabel them, or name the labelled ones with --list")
+        labels = _complete(labels, ids, inputs.unlabelled)
         log.info("labels: %s", labels.source)
     return labels
+
+
+def _complete(labels: Labels, ids: Collection[str], unlabelled: Unlabelled) -> Labels:
+    """With a word about images without labels, in the source if the classifier is to predict theirs."""
+    missing = missing_labels(labels, ids)
+    if not missing:
+        return labels
+    if unlabelled == "stop":
+        raise LabelError(
+            f"{missing}\nlabel them, leave them out with --unlabelled skip, or take what the classifier sees with "
+            "--unlabelled predict"
+        )
+    what = "they are left out" if unlabelled == "skip" else "the classifier predicts theirs"
+    log.warning("%s; %s", missing, what)
+    if unlabelled == "skip":
+        return labels
+    count = sum(id not in labels.present for id in ids)
+    return replace(labels, source=f"{labels.source}, {count} of {len(ids)} images {PREDICTED} by the classifier")
 
 
 def _labels_from_scores(path: Path, classes: tuple[str, ...], threshold: float) -> Labels:

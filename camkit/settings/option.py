@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import inf
@@ -132,7 +133,24 @@ def help_of(name: str, about: Option, presets: Mapping[str, Any]) -> str:
     """The option's help with the numbers of the presets in it; the first preset is the default."""
     values = {preset: getattr(settings, name) for preset, settings in presets.items()}
     of_presets = {preset: words(value) for preset, value in values.items()}
-    return about.help.format(**of_presets, default=_default_words(values), presets=_preset_words(values), **about.facts)
+    told = about.help.format(**of_presets, default=_default_words(values), presets=_preset_words(values), **about.facts)
+    if about.tells_default or len(values) == 1:
+        return told
+    return f"{told} Default: {_grouped_words(values)}.".strip()
+
+
+def _grouped_words(values: Mapping[str, Any]) -> str:
+    """The value that most presets have, and those of the others: '15; scratch 30, irn 5'."""
+    told = {preset: _setting_words(value) for preset, value in values.items()}
+    usual, _ = Counter(told.values()).most_common(1)[0]
+    others = ", ".join(f"{preset} {value}" for preset, value in told.items() if value != usual)
+    return usual + (f"; {others}" if others else "")
+
+
+def _setting_words(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    return ("on" if value else "off") if isinstance(value, bool) else words(value)
 
 
 def _default_words(values: Mapping[str, Any]) -> str:

@@ -53,16 +53,16 @@ class Recipe:
     freeze       modules whose weights stay as they are; `stem` stands for the trunk's first ones
     """
 
-    epochs: int = option(15, "", low=1, metavar="N")
+    epochs: int = option(15, "How often every photo is seen.", low=1, metavar="N")
     batch_size: int = option(16, "Photos a step, over all GPUs.", low=1, metavar="N")
     accumulate: int = option(
         1, "They go through the network in so many parts, one after the other: less memory.", low=1, metavar="N"
     )
     rate: float = option(0.01, "Learning rate of the trunk.", low=0.0, outside="low")
     head_factor: float = option(10.0, "The classifier learns so many times as fast.", low=0.0)
-    optimiser: Optimiser = option("sgd", "")
+    optimiser: Optimiser = option("sgd", "What takes the steps.")
     momentum: float = option(0.9, "Of sgd.", low=0.0, high=1.0)
-    weight_decay: float = option(5e-4, "", low=0.0)
+    weight_decay: float = option(5e-4, "How strongly weights are drawn to zero.", low=0.0)
     schedule: Schedule = option("poly", "Of the rate.")
     power: float = option(0.9, "Of poly: (1 - t)^power.", low=0.0)
     warmup: float = option(0.0, "The rate rises so long.", low=0.0, metavar="EPOCHS")
@@ -84,7 +84,7 @@ class Recipe:
         low=0, metavar="N",
     )  # fmt: skip
     freeze: tuple[str, ...] = option((), "Modules that do not learn (stem,layer1).", metavar="NAME,…")
-    seed: int = option(0, "", low=0)
+    seed: int = option(0, "Of all that is drawn at random.", low=0)
     augmentation: Augmentation = Augmentation()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from camkit.evaluate.precision import mean_average_precision
 from camkit.pipeline.device import choose_device
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import load_photos, view_size
-from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, resolve_labels, select
-from camkit.stages.network import Network, describe_checkpoint, load_network, scores_of_batch
+from camkit.pipeline.select import Inputs, predicted_classes, resolve_labels, select
+from camkit.stages.network import Network, classes_of, describe_checkpoint, load_network, scores_of_batch
 from camkit.store.provenance import stage
 from camkit.store.reader import Reader, open_store
 from camkit.store.schema import Header
@@ -38,7 +39,7 @@ def classify(
     device = choose_device(runtime.device, runtime.precision)
     loaded = load_network(network, device)
     classifier = loaded.network
-    classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
+    classes = classes_of(loaded, inputs.classes)
     selection = select(inputs, classes, need_labels=False)
     labels = resolve_labels(inputs, selection.images, classes)
     view = view_size(resize, loaded.input_size)
@@ -68,11 +69,11 @@ def scores_as_text(path: Path, form: ScoresForm | None, labels: Labels | None, t
     """What standard output gets of a scores store; None: for people, the precision where there are labels."""
     with open_store(path) as store:
         if form == "json":
-            yield from json_lines(store, labels)
+            yield from json_lines(store, labels, threshold)
         elif form is not None:
             yield from score_lines(store, form, threshold)
         elif labels is not None:
-            yield from precision_lines(store, labels)
+            yield from precision_lines(store, labels, threshold)
 
 
 def score_lines(store: Reader, text: ScoresForm, threshold: float) -> Iterator[str]:
@@ -89,41 +90,61 @@ def score_lines(store: Reader, text: ScoresForm, threshold: float) -> Iterator[s
         yield json.dumps({"id": activation.id, "classes": predicted, "scores": scores}, ensure_ascii=False)
 
 
-def precision_of(store: Reader, labels: Labels) -> tuple[float, np.ndarray]:
-    """Mean average precision over the classes with positives, and that of each class [C] (nan without positives)."""
-    scores = np.array([activation.values for activation in store]).reshape(len(store), len(store.header.classes))
-    truth = np.zeros(scores.shape, dtype=np.int64)
-    for row, id in zip(truth, store.ids, strict=True):
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """How well scores agree with labels. Arrays are by class [C].
+
+    averages  average precisions in [0, 1], nan where no image has the class
+    tagged    images that have the class by the labels
+    seen      of these, those where its score is above the threshold, or the largest of all
+    """
+
+    mean: float
+    averages: np.ndarray
+    tagged: np.ndarray
+    seen: np.ndarray
+
+
+def precision_of(store: Reader, labels: Labels, threshold: float) -> Precision:
+    known = [id for id in store.ids if id in labels.present]
+    scores = np.array([store.read(id).values for id in known]).reshape(len(known), len(store.header.classes))
+    truth, predicted = np.zeros(scores.shape, dtype=np.int64), np.zeros(scores.shape, dtype=np.int64)
+    for row, guess, values, id in zip(truth, predicted, scores, known, strict=True):
         row[list(labels.present[id])] = 1
-    return mean_average_precision(scores, truth)
+        guess[predicted_classes(values, threshold)] = 1
+    mean, averages = mean_average_precision(scores, truth)
+    return Precision(mean, averages, truth.sum(axis=0), (truth * predicted).sum(axis=0))
 
 
-def precision_lines(store: Reader, labels: Labels) -> Iterator[str]:
-    """The average precision of every class, for people."""
-    mean, averages = precision_of(store, labels)
-    names = store.header.classes
-    width = max(len(name) for name in names)
-    absent = [name for name, average in zip(names, averages, strict=True) if np.isnan(average)]
-    for name, average in zip(names, averages, strict=True):
-        if not np.isnan(average):
-            yield f"{name:<{width}}  {100 * average:5.1f}"
-    yield f"{'mAP':<{width}}  {100 * mean:5.1f}   {len(store)} images, labels: {labels.source}"
+def precision_lines(store: Reader, labels: Labels, threshold: float) -> Iterator[str]:
+    """For people: of every class the average precision, and in how many of the images that have it it is seen."""
+    found, names = precision_of(store, labels, threshold), store.header.classes
+    width = max(len(name) for name in (*names, "class"))
+    yield f"{'class':<{width}}  {'AP':>5}   seen in"
+    for name, average, tagged, seen in zip(names, found.averages, found.tagged, found.seen, strict=True):
+        if tagged:
+            yield f"{name:<{width}}  {100 * average:5.1f}   {seen:,} of {tagged:,}"
+    told = f"{len(store)} images, labels: {labels.source}"
+    yield f"{'mAP':<{width}}  {100 * found.mean:5.1f}   {found.seen.sum():,} of {found.tagged.sum():,}   {told}"
+    absent = [name for name, tagged in zip(names, found.tagged, strict=True) if not tagged]
     if absent:
         yield f"left out, no image has them: {', '.join(absent)}"
 
 
-def json_lines(store: Reader, labels: Labels | None) -> Iterator[str]:
+def json_lines(store: Reader, labels: Labels | None, threshold: float) -> Iterator[str]:
     """The average precisions as one JSON object; null where nothing could be measured."""
     result: dict[str, Any] = {"images": len(store), "failures": dict(store.failures), "labels": None}
     if labels is not None:
-        mean, averages = precision_of(store, labels)
+        found, names = precision_of(store, labels, threshold), store.header.classes
         known = {
             name: None if np.isnan(average) else float(average)
-            for name, average in zip(store.header.classes, averages, strict=True)
+            for name, average in zip(names, found.averages, strict=True)
         }
         result |= {
             "labels": labels.source,
-            "mean_average_precision": None if np.isnan(mean) else float(mean),
+            "mean_average_precision": None if np.isnan(found.mean) else float(found.mean),
             "average_precision": known,
+            "tagged": dict(zip(names, found.tagged.tolist(), strict=True)),
+            "seen": dict(zip(names, found.seen.tolist(), strict=True)),
         }
     yield json.dumps(result, indent=2, ensure_ascii=False)

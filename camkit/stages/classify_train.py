@@ -14,14 +14,15 @@ from camkit.pipeline.device import Device, choose_device
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
 from camkit.settings.recipe import Recipe
-from camkit.stages.judge import BEST_BY, select_to_judge
-from camkit.stages.learned_photos import check_labels, count, items_of
+from camkit.stages.judge import BEST_BY, split
+from camkit.stages.learned_photos import check_labels, items_of, say_what_is_learned
 from camkit.stages.training import (
     Start,
     Trained,
     TrainingPlace,
     carry_out,
     classes_to_learn,
+    files_of,
     names_inside,
     provenance_of,
     resting_stem,
@@ -47,7 +48,7 @@ def classify_train(
     recipe: Recipe,
     runtime: Runtime = Runtime(),
     *,
-    validation: Inputs | None = None,
+    validation: Inputs | float | None = None,
     patches: Path | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
@@ -55,18 +56,17 @@ def classify_train(
 ) -> Trained:
     """Train a classifier and write its best checkpoint (by mean average precision; without validation the last).
 
-    validation  photos to judge it by after every epoch
+    validation  photos to judge it by after every epoch; or such a share of the others, which is not learned from
     patches     a maps store of the training photos: patches around their centres of mass train too (InferCam, Table 4)
     input_size  longer side at which photos are to be seen later; None: as the recipe shows them
     """
     recipe = replace(recipe, freeze=names_inside(start, recipe.freeze))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
-    training = select(inputs, classes)
-    judged = select_to_judge(validation, classes) if validation is not None else None
+    training, judged = split(select(inputs, classes), validation, classes, recipe.seed)
     items = items_of(training, patches)
     check_labels(items, classes)
-    log.info("training on %s", count(training, items, judged))
+    say_what_is_learned(training, items, judged, classes, recipe)
     run = provenance_of(
         "classify-train", start, recipe, device, classes, training.describe(), judged=judged, input_size=input_size,
         patches=None if patches is None else sha256_file(patches),
@@ -81,7 +81,7 @@ def classify_train(
 
     return carry_out(
         job_of, run, recipe, TrainingPlace(out, start, overwrite, seconds_between_saves), device, runtime,
-        photos=len(training.ids), inputs=[*inputs.files, *(validation.files if validation else ()), patches],
+        photos=len(training.ids), inputs=[*inputs.files, *files_of(validation), patches],
     )  # fmt: skip
 
 

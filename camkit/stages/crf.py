@@ -182,7 +182,7 @@ def labels_of(activation: Activation, header: Header, background: float, classes
         mask = activation.values if kind.is_mask else seeds_of(activation, len(header.classes))
         labels = np.searchsorted(classes, mask.astype(np.int64) - 1) + 1
         labels[mask == 0] = 0
-        labels[mask > len(header.classes)] = -1
+        labels[(mask > len(header.classes)) | (mask == np.iinfo(mask.dtype).max)] = -1
         return labels
     values = upsample(activation.values, activation.size)
     if kind.background:

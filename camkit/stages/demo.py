@@ -131,7 +131,7 @@ def network(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
 
 
 def network_and_saliency(inputs: Inputs, output: Output, runtime: Runtime) -> Summary:
-    return taught(inputs, output, runtime, saliency=inputs.images / "Saliency")
+    return taught(inputs, output, runtime, saliency=inputs.places[0] / "Saliency")
 
 
 def taught(inputs: Inputs, output: Output, runtime: Runtime, *, saliency: Path | None) -> Summary:

@@ -32,6 +32,7 @@ def evaluate_predictions(
     parts: Path | None = None,
     mean_over: Sequence[str] | None = None,
     interval: bool = False,
+    truth_classes: str | None = None,
 ) -> tuple[Report, Mapping[str, str]]:
     """Compare a store, or a folder of PNGs, with the masks of a folder or a VOC root: the report, and failures by id.
 
@@ -41,10 +42,11 @@ def evaluate_predictions(
     parts       a folder of masks of the objects' parts: 0 none, part + 1; the recall of each is reported
     mean_over   names of classes that the means are over, with background; None: all
     interval    how sure mIoU is, by a bootstrap over photos at the threshold that is reported
+    truth_classes  what the numbers in the ground truth mean: voc, coco or a file that names them; None: class + 1
     """
     judged = judge_predictions(
         sources, truth, runtime, list=list, classes=classes, thresholds=thresholds, margins=margins, curve=curve,
-        parts=parts, mean_over=mean_over, interval=interval,
+        parts=parts, mean_over=mean_over, interval=interval, truth_classes=truth_classes,
     )  # fmt: skip
     return judged.report, judged.failures
 
@@ -58,6 +60,7 @@ def compare_predictions(
     classes: str | None = None,
     thresholds: Sequence[float] | None = None,
     mean_over: Sequence[str] | None = None,
+    truth_classes: str | None = None,
 ) -> tuple[Comparison, Mapping[str, str]]:
     """Judge each of several stores, or folders of PNGs, and the differences to the first; and failures by id.
 
@@ -68,8 +71,9 @@ def compare_predictions(
         raise UsageError("--compare takes two stores or more, each of one method")
     ids, names = _common(paths, classes)
     judged_on = partial(
-        _judge_each, paths, truth, runtime, list=list, classes=classes, thresholds=thresholds, mean_over=mean_over
-    )
+        _judge_each, paths, truth, runtime, list=list, classes=classes, thresholds=thresholds, mean_over=mean_over,
+        truth_classes=truth_classes,
+    )  # fmt: skip
     everything = judged_on(only=ids)
     failures = {id: why for judged in everything for id, why in judged.failures.items()}
     if failures:

@@ -18,8 +18,8 @@ from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import Inputs, Selection, select
 from camkit.settings.icd import IcdRecipe
 from camkit.settings.recipe import Recipe
-from camkit.stages.judge import select_to_judge
-from camkit.stages.learned_photos import check_labels, count, items_of
+from camkit.stages.judge import split
+from camkit.stages.learned_photos import check_labels, items_of, say_what_is_learned
 from camkit.stages.training import (
     STEM,
     Start,
@@ -27,6 +27,7 @@ from camkit.stages.training import (
     TrainingPlace,
     carry_out,
     classes_to_learn,
+    files_of,
     names_inside,
     provenance_of,
     resting_stem,
@@ -58,7 +59,7 @@ def icd_train(
     *,
     icd: IcdRecipe = PAPER,
     superpixels: Path | None = None,
-    validation: Inputs | None = None,
+    validation: Inputs | float | None = None,
     input_size: int | None = None,
     overwrite: bool = False,
     seconds_between_saves: float = SECONDS_BETWEEN_SAVES,
@@ -75,12 +76,11 @@ def icd_train(
     recipe = replace(recipe, freeze=tuple(map(own_module, names_inside(start, recipe.freeze))))
     device = choose_device(runtime.device, runtime.precision)
     classes = classes_to_learn(inputs)
-    training = select(inputs, classes)
-    judged = select_to_judge(validation, classes) if validation is not None else None
+    training, judged = split(select(inputs, classes), validation, classes, recipe.seed)
     photos = items_of(training, None)
     check_labels(photos, classes)
     _check_single_classes(photos, classes)
-    log.info("training on %s", count(training, photos, judged))
+    say_what_is_learned(training, photos, judged, classes, recipe)
     with nullcontext() if superpixels is None else open_store(superpixels) as store:
         if store is not None:
             _check_superpixels(store, photos)
@@ -90,7 +90,7 @@ def icd_train(
         )  # fmt: skip
         plan = _Training(start, classes, photos, store, judged, recipe, icd, device, runtime, run, input_size)
         place = TrainingPlace(out, start, overwrite, seconds_between_saves)
-        read = [*inputs.files, *(validation.files if validation else ()), superpixels]
+        read = [*inputs.files, *files_of(validation), superpixels]
         return carry_out(plan.job, run, recipe, place, device, runtime, photos=len(photos), inputs=read)
 
 

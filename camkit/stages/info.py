@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from camkit.agreement import SHARES, agreement_blocks, agreement_words, shares_of
+from camkit.data.reading import exists, is_folder
 from camkit.errors import InputError, StoreError, UsageError
 from camkit.pipeline.select import is_hdf5
 from camkit.pipeline.upstream import STANDARD_INPUT_NAME, Sources, open_input, paths_of, reads_standard_input
+from camkit.stages.info_folders import describe_folder, folder_lines, unfinished_of
 from camkit.stages.notes import class_scores, whole_numbers
 from camkit.store.describe import describe, describe_prototypes
 from camkit.store.merge import shard_words
@@ -30,6 +32,11 @@ def describe_file(sources: Sources, model: str | None = None) -> dict[str, Any]:
     if reads_standard_input(files):
         with receive_store() as path:
             return _describe_stores([path], STANDARD_INPUT_NAME)
+    if len(files) == 1 and is_folder(files[0]):
+        return describe_folder(files[0])
+    unfinished = None if exists(files[0]) else unfinished_of(files[0])
+    if unfinished is not None:
+        return describe_folder(unfinished)
     if is_hdf5(files[0]) or files[0].suffix in (".h5", ".hdf5"):
         return _describe_stores(files)
     if len(files) > 1:
@@ -205,7 +212,10 @@ def failure_lines(description: Mapping[str, Any]) -> Iterator[str]:
 
 def lines_of(description: Mapping[str, Any]) -> Iterator[str]:
     """The facts, one a line, the provenance as a tree from the last stage back to the first."""
-    lines = {"checkpoint": _checkpoint_lines, "prototypes": _prototype_lines}
+    lines = {
+        "checkpoint": _checkpoint_lines, "prototypes": _prototype_lines, "folder": folder_lines,
+        "unfinished run": folder_lines, "unfinished training": folder_lines,
+    }  # fmt: skip
     yield ", ".join(description["paths"])
     yield from lines.get(description["kind"], _store_lines)(description)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camkit.errors import InputError, LabelError
+from camkit.data.images import pick_images
+from camkit.errors import InputError, LabelError, UsageError
 from camkit.evaluate.precision import mean_average_precision
 from camkit.pipeline.device import Device
 from camkit.pipeline.output import Runtime
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
     from camkit.training.ranks import Ranks
 
 BEST_BY = "mean_average_precision"
+
+
+def split(
+    training: Selection, validation: Inputs | float | None, classes: tuple[str, ...], seed: int
+) -> tuple[Selection, Selection | None]:
+    """What is learned from, and what it is judged by: photos of their own, or a share of those, drawn by the seed."""
+    if validation is None:
+        return training, None
+    if not isinstance(validation, float):
+        return training, select_to_judge(validation, classes)
+    order = sorted(training.ids, key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
+    count = max(1, round(validation * len(order)))
+    if count >= len(order):
+        raise UsageError(f"--val {validation:g} of {len(order)} photos leaves none to learn from")
+    judged, learned = (pick_images(training.images, ids) for ids in (order[:count], order[count:]))
+    return replace(training, images=learned), replace(training, images=judged)
 
 
 def select_to_judge(validation: Inputs, classes: tuple[str, ...]) -> Selection:

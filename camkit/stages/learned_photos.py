@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from camkit.data.reading import examples
 from camkit.errors import LabelError, UsageError
 from camkit.pipeline.select import Selection
+from camkit.settings.recipe import Recipe
 from camkit.stages.training import NO_LABELS
 from camkit.store.reader import open_store
 
@@ -49,6 +51,30 @@ def _patches_of(items: Sequence[Item], patches: Path) -> list[Item]:
             maps = store.read(item.id)
             found += [replace(item, box=box, size=maps.size) for box in split_boxes(maps.values, maps.size)]
         return found
+
+
+SHOWN_CLASSES = 30
+
+
+def say_what_is_learned(
+    training: Selection, items: Sequence[Item], judged: Selection | None, classes: Sequence[str], recipe: Recipe
+) -> None:
+    """How many photos, which classes and how often, and the recipe's main numbers."""
+    log.info("training on %s", count(training, items, judged))
+    seen = Counter(index for item in items[: len(training.ids)] for index in item.present)
+    told = ", ".join(f"{classes[index]} {photos:,}" for index, photos in seen.most_common(SHOWN_CLASSES))
+    log.info("%d classes: %s%s", len(classes), told, ", …" if len(seen) > SHOWN_CLASSES else "")
+    log.info("recipe: %s (--recipe prints all of it)", main_numbers(recipe))
+
+
+def main_numbers(recipe: Recipe) -> str:
+    """'15 epochs, batches of 16, crops of 321 px, sgd, rate 0.01'."""
+    crop = recipe.augmentation.crop
+    seen = "whole photos" if crop is None else f"crops of {crop} px"
+    return (
+        f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {seen}, {recipe.optimiser}, rate {recipe.rate:g}, "
+        f"{recipe.schedule}"
+    )
 
 
 def count(training: Selection, items: Sequence[Item], judged: Selection | None) -> str:

@@ -22,13 +22,13 @@ from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.load import Failure
 from camkit.pipeline.output import STANDARD_OUTPUT, Output, Runtime, Summary, at_a_path, write_activations
 from camkit.pipeline.photos import ViewSize, load_photos, view_size
-from camkit.pipeline.select import Inputs, Selection, predicted_classes, resolve_classes, say_predicted, select
+from camkit.pipeline.select import Inputs, Selection, predicted_classes, say_predicted, select
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of
 from camkit.settings.lpcam import PRESETS, Clustering, Hyperparameters, check_context
 from camkit.stages.lpcam_centres import cluster_sample
 from camkit.stages.lpcam_gather import SampleWriter
 from camkit.stages.lpcam_sample import Budget, memory_text
-from camkit.stages.network import Network, describe_checkpoint, load_network, stack_images
+from camkit.stages.network import Network, classes_of, describe_checkpoint, load_network, stack_images
 from camkit.stages.prototypes import class_difference
 from camkit.store.prototypes import PrototypeStore
 from camkit.store.provenance import stage
@@ -67,7 +67,7 @@ def lpcam_cluster(
     budget = Budget(memory.parse("--memory", clustering.memory), weight.shape[1])
     budget.check(2 * loaded.num_classes, settings.clusters)
     view = view_size(resize, loaded.input_size)
-    classes = resolve_classes(inputs.classes, loaded.classes, loaded.num_classes)
+    classes = classes_of(loaded, inputs.classes)
     with ExitStack() as stack:
         store = None if maps is None else stack.enter_context(open_maps(maps, classes))
         selection = select_images(inputs, classes, store)

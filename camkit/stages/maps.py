@@ -16,8 +16,9 @@ from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
 from camkit.pipeline.photos import load_photos, view_size
-from camkit.pipeline.select import Inputs, predicted_classes, resolve_classes, say_predicted, select
-from camkit.stages.network import Network, describe_checkpoint, load_network, stack_classes, stack_images
+from camkit.pipeline.select import Inputs, predicted_classes, say_predicted, select
+from camkit.stages.empty_maps import CountsEmptyMaps
+from camkit.stages.network import Network, classes_of, describe_checkpoint, load_network, stack_classes, stack_images
 from camkit.store.provenance import stage
 from camkit.store.schema import Header
 from camkit.types import Activation, Classifier, LongerSide, Record, Resolution, Size
@@ -109,7 +110,7 @@ def write_maps(
     device = choose_device(runtime.device, runtime.precision)
     grid = grid_of(size)
     loaded = load(network, device) if load else load_network(network, device, for_speed=for_speed)
-    selection = select(inputs, resolve_classes(inputs.classes, loaded.classes, loaded.num_classes))
+    selection = select(inputs, classes_of(loaded, inputs.classes))
     view = view_size(resize, loaded.input_size or input_size)
     shared: dict[str, Any] = {
         "resize": str(view),
@@ -120,6 +121,7 @@ def write_maps(
     }
     if selection.labels is None:
         say_predicted(inputs)
+    if selection.predicts:
         shared["score_threshold"] = inputs.score_threshold
     header = Header(
         kind=kind,
@@ -133,18 +135,20 @@ def write_maps(
             parents=parents,
         ),
     )
-    step = partial(
-        maps_of_batch,
-        method=method(loaded),
-        classifier=loaded.network,
-        device=device,
-        grid=grid,
-        score_threshold=inputs.score_threshold,
+    step = CountsEmptyMaps(
+        partial(
+            maps_of_batch,
+            method=method(loaded),
+            classifier=loaded.network,
+            device=device,
+            grid=grid,
+            score_threshold=inputs.score_threshold,
+        )
     )
     with open_output(
         output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt, *stores]
     ) as sink:
-        return write_activations(
+        summary = write_activations(
             sink,
             selection.own_ids,
             partial(load_photos, selection=selection, view=view, workers=runtime.workers),
@@ -153,6 +157,9 @@ def write_maps(
             runtime=runtime,
             batch_size=device.batch_size(runtime.batch_size),
         )
+    if header.holds.unit:
+        step.say(selection.classes)
+    return summary
 
 
 def maps_of_batch(

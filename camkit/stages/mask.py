@@ -27,6 +27,7 @@ from camkit.pipeline.output import (
 )
 from camkit.pipeline.select import shard_of_environment
 from camkit.pipeline.upstream import Sources, history_of, name_of_input, open_input, paths_of, stored_records
+from camkit.stages.empty_maps import CountsEmptyMasks
 from camkit.stages.mask_rules import Witnesses, step_for
 from camkit.stages.saliency_maps import history_of_pictures
 from camkit.store.provenance import stage
@@ -73,7 +74,7 @@ def mask(
         kind = store.header.holds
         _check_options(f"{name_of_input(paths)} holds {kind.name}", kind, rule, threshold, cams, saliency)
         threshold = MASK_THRESHOLD if threshold is None else threshold
-        step = step_for(store, threshold, witnesses)
+        step = CountsEmptyMasks(step_for(store, threshold, witnesses))
         parameters: dict[str, Any] = {"threshold": threshold} if kind.thresholded else {}
         if kind.is_signed and cams is None:
             log.info("no --cams: a pixel that several classes claim goes to the largest score")
@@ -99,7 +100,7 @@ def mask(
         else:
             sinks = open_output(output, header, store.ids, shard, inputs=read)
         with sinks as sink:
-            return write_activations(
+            summary = write_activations(
                 sink,
                 ids,
                 partial(stored_records, store=store),
@@ -107,6 +108,9 @@ def mask(
                 description="mask",
                 runtime=runtime,
             )
+        if kind.thresholded:
+            step.say(threshold)
+        return summary
 
 
 def _check_options(

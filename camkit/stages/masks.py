@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camkit.data.exchange.source import MEMO
+from camkit.data.found_images import STANDARD_INPUT
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency
 from camkit.errors import InputError, LabelError, PartialFailure, StepError, UsageError
@@ -108,7 +109,9 @@ def steps_of(
     plan: MasksPlan = DEFAULT, brought: Brought = NOTHING, overwrite: bool = False,
 ) -> list[Step]:  # fmt: skip
     """Everything that a user can get wrong is found here, before any computing begins."""
-    check_inputs_stay(out, [inputs.images, *inputs.files, brought.saliency])
+    check_inputs_stay(out, [*inputs.files, brought.saliency])
+    if STANDARD_INPUT in inputs.places:
+        raise UsageError("each step reads the photos anew: give a folder, a pattern or a list, not standard input")
     if wants_predicted(inputs) and brought.ckpt is None:
         raise UsageError("--labels predicted needs a classifier that predicts: give --ckpt")
     ids = _tagged(inputs, brought).ids
@@ -139,10 +142,11 @@ def _tagged(inputs: Inputs, brought: Brought) -> Selection:
     if brought.ckpt is not None:
         return select(inputs, (), need_labels=False)
     try:
-        classes = classes_to_learn(inputs)
+        learned = replace(inputs, unlabelled="stop" if inputs.unlabelled == "stop" else "skip")
+        classes = classes_to_learn(learned)
     except LabelError as error:
         raise LabelError(f"{error}\n{WANTED}" if inputs.labels is None else str(error)) from None
-    selection = select(inputs, classes)
+    selection = select(learned, classes)
     assert selection.labels is not None
     present = [selection.labels.present[id] for id in selection.ids]
     if len(set(present)) == 1:
@@ -160,17 +164,20 @@ def _steps(
     inputs: Inputs, out: Path, plan: MasksPlan, brought: Brought, runtime: Runtime, photos: int, *, overwrite: bool
 ) -> Iterator[Step]:
     chosen = _words(
-        ("--images", inputs.images), ("--list", inputs.list), ("--labels", inputs.labels),
+        *(("--images", place) for place in inputs.places), ("--list", inputs.list), ("--labels", inputs.labels),
         ("--classes", inputs.classes), ("--limit", inputs.limit),
     )  # fmt: skip
-    untagged = _words(("--images", inputs.images), ("--list", inputs.list), ("--limit", inputs.limit))
+    pictures = _words(*(("--images", place) for place in inputs.places))
+    untagged = (*pictures, *_words(("--list", inputs.list), ("--limit", inputs.limit)))
+    beyond = _words(("--unlabelled", inputs.unlabelled if inputs.unlabelled != "stop" else None))
     run = _words(("--device", runtime.device if runtime.device != "auto" else None))
     anew = ("--overwrite",) if overwrite else ()
     ckpt = out / "classifier.safetensors" if brought.ckpt is None else brought.ckpt
     if brought.ckpt is None:
         epochs = plan.epochs_of(photos)
         words = (
-            "classify-train", *chosen, "--init", plan.init, "--preset", "efficientnet", "--epochs", str(epochs),
+            "classify-train", *chosen, *(("--unlabelled", "skip") if beyond else ()),
+            "--init", plan.init, "--preset", "efficientnet", "--epochs", str(epochs),
             *_words(("--input-size", plan.resize)), *run, *anew, "--out", str(ckpt),
         )  # fmt: skip
         yield Step(
@@ -178,6 +185,7 @@ def _steps(
         )
     network = ("--ckpt", str(ckpt), *_words(("--resize", plan.resize)))
     maps = out / f"{plan.how}.h5"
+    chosen = (*chosen, *beyond)
 
     def step(title: str, command: str, *words: object, product: str | None = None) -> Step:
         made = () if product is None else (*anew, "--out", str(out / product))
@@ -196,7 +204,6 @@ def _steps(
     else:
         yield step("maps", plan.how, *network, *chosen, *run, product=maps.name)
     background = ("--preset", "irn", "--background", f"{plan.background:g}")
-    pictures = ("--images", inputs.images)
     yield step("maps along the edges", "crf", maps, *pictures, *background, product="probs.h5")
     stores = [maps, out / "probs.h5"]
     if plan.segment:

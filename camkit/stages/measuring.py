@@ -23,6 +23,7 @@ from camkit.evaluate.sweep import DEFAULT_THRESHOLDS
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.select import tag_words
 from camkit.pipeline.upstream import Sources, paths_of
+from camkit.stages.ground_truth import GroundTruth, find_truth, say_if_foreign
 from camkit.stages.mask_rules import masks_of_batch
 from camkit.stages.predictions import Predictions, fold_predictions, open_predictions
 from camkit.stages.reducers import TallyReducer, reducer_for
@@ -55,12 +56,13 @@ def judge_predictions(
     parts: Path | None = None,
     mean_over: Sequence[str] | None = None,
     interval: bool = False,
+    truth_classes: str | None = None,
     only: Collection[str] | None = None,
 ) -> Judged:
     """See camkit.stages.evaluate.evaluate_predictions; only: no other images than these."""
     truth = Path(truth)
-    masks = find_masks(truth)
     with open_predictions(paths_of(sources), classes) as predictions:
+        masks = find_truth(truth, truth_classes, predictions.classes)
         _check_options(predictions, thresholds, margins, curve)
         wanted = _wanted_ids(list, truth, masks)
         known = masks.keys() if wanted is None else wanted
@@ -79,6 +81,8 @@ def judge_predictions(
             rows,
         )
         measures, failures = fold_predictions(predictions, ids, masks, reducer, runtime)
+        if not failures:
+            say_if_foreign(measures.confusion, predictions.classes)
         threshold = MASK_THRESHOLD if measures.threshold is None else measures.threshold
         found = () if parts is None else recall_of_parts(predictions, ids, masks, parts, threshold)
         tallies = None
@@ -120,7 +124,7 @@ def rows_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def recall_of_parts(
-    predictions: Predictions, ids: Sequence[str], masks: Mapping[str, Path], folder: Path, threshold: float
+    predictions: Predictions, ids: Sequence[str], masks: GroundTruth, folder: Path, threshold: float
 ) -> tuple[PartRow, ...]:
     """In a second pass, for the best threshold is known after the first only."""
     names = [*list_lines(folder / "names.txt")] if (folder / "names.txt").is_file() else []
@@ -135,7 +139,7 @@ def recall_of_parts(
         if isinstance(activation, Activation):
             record = Record(id, activation.size, upstream=activation)
             (made,) = masks_of_batch([record], kind=kind_of(predictions.kind), threshold=threshold, num_classes=classes)
-            counts.update(made.values, read_mask(masks[id]), read_mask(parts[id]))
+            counts.update(made.values, masks.read(id), read_mask(parts[id]))
     return tuple(
         PartRow(names[number - 1] if number <= len(names) else str(number), recall, pixels)
         for number, recall, pixels in counts.compute()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camkit.errors import UsageError
+from camkit.errors import CheckpointError, UsageError
 from camkit.pipeline.device import Device, inference
+from camkit.pipeline.select import resolve_classes
 from camkit.types import Activation, Classifier, Record, no_classes
 
 if TYPE_CHECKING:
@@ -83,6 +84,23 @@ def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:
         log.debug("not needed in %s: %s", loaded.path, ", ".join(loaded.ignored))
     loaded.network.to(device.torch_device)
     return loaded
+
+
+IMAGENET = 1000
+
+
+def classes_of(loaded: LoadedClassifier, spec: str | None) -> tuple[str, ...]:
+    """Names of a classifier's classes: the user's, its own, or the usual ones. One of ImageNet's is not believed.
+
+    It was trained with softmax to choose one of 1,000 classes: its sigmoids would call hundreds of them present.
+    """
+    if loaded.num_classes == IMAGENET and loaded.classes is None and spec is None:
+        raise CheckpointError(
+            f"{loaded.path}: is a classifier of ImageNet's {IMAGENET:,} classes, not of yours, and scores them by "
+            "softmax\nmake it one of yours first: camkit classify-train --init "
+            f"{loaded.path} --images … --labels … --out mine.safetensors; or name its classes with --classes FILE"
+        )
+    return resolve_classes(spec, loaded.classes, loaded.num_classes)
 
 
 def describe_checkpoint(loaded: LoadedClassifier) -> dict[str, Any]:

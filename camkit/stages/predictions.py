@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.exchange.source import MEMO
 from camkit.data.masks import find_masks, read_mask
-from camkit.errors import CamkitError, UsageError
+from camkit.errors import CamkitError, StoreError, UsageError
 from camkit.pipeline.load import Failure, load_ahead
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
 from camkit.pipeline.run import Reducer, fold_records
 from camkit.pipeline.upstream import folders_of_input, name_of_input, open_input
+from camkit.stages.ground_truth import GroundTruth
+from camkit.store.reader import Reader
 from camkit.types import Activation, Record, no_classes
 
 log = logging.getLogger("camkit")
@@ -47,7 +49,7 @@ def open_predictions(sources: Sequence[Path], classes: str | None) -> Iterator[P
     if len(sources) == 1 and sources[0].is_dir():
         yield _folder_predictions(sources[0], classes)
         return
-    with open_input(sources) as store:
+    with _open_shards(sources) as store:
         names = store.header.classes
         if classes is not None and read_classes(classes) != names:
             raise UsageError(f"--classes {classes} differs from the classes of the store; a store knows its own")
@@ -56,6 +58,20 @@ def open_predictions(sources: Sequence[Path], classes: str | None) -> Iterator[P
             name_of_input(sources), store.header.kind, names, store.ids, _catching(store.read), history,
             store.header.image_root, folders_of_input(store),
         )  # fmt: skip
+
+
+@contextmanager
+def _open_shards(sources: Sequence[Path]) -> Iterator[Reader]:
+    """Of several stores that are no shards of one, a word on how several are judged."""
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(open_input(sources))
+        except StoreError as error:
+            if len(sources) < 2:
+                raise
+            each = " ".join(map(str, sources))
+            raise StoreError(f"{error}\nto judge each of them: camkit evaluate {each} --gt … --compare") from None
+        yield store
 
 
 def _folder_predictions(folder: Path, classes: str | None) -> Predictions:
@@ -102,11 +118,11 @@ def _catching(read: Callable[[str], Activation]) -> Callable[[str], Activation |
     return attempt
 
 
-def _with_truth(prediction: Activation | Failure, masks: Mapping[str, Path]) -> Record | Failure:
+def _with_truth(prediction: Activation | Failure, masks: GroundTruth) -> Record | Failure:
     if isinstance(prediction, Failure):
         return prediction
     try:
-        truth = read_mask(masks[prediction.id])
+        truth = masks.read(prediction.id)
     except CamkitError as error:
         return Failure(prediction.id, error)
     return Record(prediction.id, prediction.size, upstream=prediction, truth=truth)
@@ -115,7 +131,7 @@ def _with_truth(prediction: Activation | Failure, masks: Mapping[str, Path]) -> 
 def fold_predictions(
     predictions: Predictions,
     ids: Sequence[str],
-    masks: Mapping[str, Path],
+    masks: GroundTruth,
     reducer: Reducer[Result],
     runtime: Runtime,
 ) -> tuple[Result, Mapping[str, str]]:

@@ -14,7 +14,6 @@ import numpy as np
 from camkit.data.reading import examples
 from camkit.defaults import MAP_STRIDE, MASK_THRESHOLD
 from camkit.errors import InputError, StoreError, UsageError
-from camkit.methods.seeds import LARGEST_UINT8_CLASSES
 from camkit.methods.superpixels import average, vote
 from camkit.pipeline.output import Output, Runtime, Summary, check_inputs_stay
 from camkit.pipeline.run import Step
@@ -149,12 +148,15 @@ def averages_of_batch(batch: Sequence[Record], *, regions: Reader, grid: Grid) -
 
 def votes_of_batch(batch: Sequence[Record], *, regions: Reader, header: Header, threshold: float) -> list[Activation]:
     classes = len(header.classes)
-    undecided = 255 if classes <= LARGEST_UINT8_CLASSES else 65_535
     masks = masks_of_batch(batch, kind=header.holds, threshold=threshold, num_classes=classes)
     return [
-        Activation(record.id, vote(mask.values, _superpixels_of(record, regions), undecided), no_classes(), record.size)
+        Activation(record.id, _voted(mask.values, _superpixels_of(record, regions)), no_classes(), record.size)
         for record, mask in zip(batch, masks, strict=True)
     ]
+
+
+def _voted(mask: np.ndarray, superpixels: np.ndarray) -> np.ndarray:
+    return vote(mask, superpixels, np.iinfo(mask.dtype).max)
 
 
 def _superpixels_of(record: Record, regions: Reader) -> np.ndarray:

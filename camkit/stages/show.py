@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from camkit.agreement import agreement_of_chain
-from camkit.data.reading import examples
+from camkit.data.reading import examples, is_folder
 from camkit.defaults import LARGE_TILE, SHEET_LIMIT
 from camkit.errors import CamkitError, InputError, PartialFailure, UsageError
 from camkit.evaluate.comparison import Difference, compare
-from camkit.pipeline.output import Runtime, check_inputs_stay
+from camkit.pipeline.output import Output, Runtime, check_inputs_stay
 from camkit.pipeline.upstream import STANDARD_INPUT, reads_standard_input
 from camkit.stages.exhibition import (
     Column,
@@ -27,6 +28,7 @@ from camkit.stages.exhibition import (
     open_exhibition,
     thresholds_of,
 )
+from camkit.stages.import_ import Foreign, import_files
 from camkit.stages.measuring import judge_predictions
 from camkit.stages.pictures import MOST_CLASSES, classes_with_maps, large_overlays, page_card, sheet_rows
 from camkit.store.pipe import receive_store
@@ -50,8 +52,11 @@ __all__ = ["Column", "View", "columns_of", "show_sheet", "write_report"]
 
 
 @contextmanager
-def columns_of(stores: Sequence[Path], names: Sequence[str] = ()) -> Iterator[list[Column]]:
-    """A column for each store, by its file name unless named; `-`, or none in a pipe, is standard input."""
+def columns_of(stores: Sequence[Path], names: Sequence[str] = (), images: Path | None = None) -> Iterator[list[Column]]:
+    """A column for each store, by its file name unless named; `-`, or none in a pipe, is standard input.
+
+    A folder of masks is shown too: `images`, where its photos are, says which ids they go by.
+    """
     if reads_standard_input(stores):
         stores = [STANDARD_INPUT]
     if names and len(names) != len(stores):
@@ -63,8 +68,18 @@ def columns_of(stores: Sequence[Path], names: Sequence[str] = ()) -> Iterator[li
         for store, name in zip(stores, names or usual, strict=True):
             piped = store == STANDARD_INPUT
             path = stack.enter_context(receive_store()) if piped else store
+            if is_folder(path):
+                path = stack.enter_context(_store_of_folder(path, images))
             columns.append(Column("standard input" if piped and not names else name, path))
         yield columns
+
+
+@contextmanager
+def _store_of_folder(folder: Path, images: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="camkit-") as temporary:
+        path = Path(temporary) / "masks.h5"
+        import_files(folder, Output(path), foreign=Foreign(images=images))
+        yield path
 
 
 def show_sheet(columns: Sequence[Column], out: Path, view: View) -> int:

@@ -110,9 +110,11 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
         raise UsageError("--labels predicted: training learns from labels that are given, not from predicted ones")
     if inputs.classes is not None:
         return read_classes(inputs.classes)
-    beside = inputs.images / "classes.txt"
-    if beside.is_file():
-        return read_classes(str(beside))
+    if inputs.unlabelled == "predict":
+        raise UsageError("--unlabelled predict: training learns from labels that are given; give stop or skip")
+    beside = [place / "classes.txt" for place in inputs.places if (place / "classes.txt").is_file()]
+    if beside:
+        return read_classes(str(beside[0]))
     images = find_images(inputs.images)
     source = inputs.labels or (images.voc.annotations if images.voc else None)
     names = None if source is None or is_hdf5(source) else classes_of_labels(source)
@@ -123,6 +125,11 @@ def classes_to_learn(inputs: Inputs) -> tuple[str, ...]:
     if names is None:
         raise LabelError("the labels hold no class names: give them with --classes, one a line (or voc, or coco)")
     return names
+
+
+def files_of(validation: Inputs | float | None) -> tuple[Path, ...]:
+    """A share of the training's own photos has none."""
+    return validation.files if isinstance(validation, Inputs) else ()
 
 
 def _check_place(folder: TrainingFolder, inputs: Iterable[Path | str | None]) -> None:

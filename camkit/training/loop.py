@@ -24,7 +24,7 @@ from camkit.defaults import SECONDS_BETWEEN_SAVES
 from camkit.errors import CheckpointError, InputError, UsageError
 from camkit.pipeline.device import Device, arithmetic
 from camkit.pipeline.load import Failure, load_ahead
-from camkit.pipeline.progress import show_progress
+from camkit.pipeline.progress import duration, show_progress
 from camkit.settings.recipe import Recipe
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.interruption import Interruption
@@ -127,6 +127,7 @@ def train(
     """Train to the end, from where the folder's state is, and publish the result."""
     run = _Run(job, recipe, folder, device, ranks, workers, stop_on_error, seconds_between_saves)
     run.resume()
+    run.begun = (time.monotonic(), run.state.epoch, run.state.step)
     with Interruption() as run.interruption:
         while run.state.epoch < recipe.epochs:
             run.train_epoch()
@@ -152,6 +153,7 @@ class _Run:
         self.interruption = Interruption()
         self.state = State()
         self.saved = time.monotonic()
+        self.begun = (time.monotonic(), 0, 0)
         self.resting = [*recipe.freeze, *job.resting]
         hold_still(job.network, self.resting, norms=not recipe.norm_learns)
         self.optimiser = make_optimiser(job.network, job.fresh, recipe, job.groups)
@@ -337,8 +339,16 @@ class _Run:
         if self.ranks.first:
             self._keep(row)
         self.save_state()
-        log.info("%s", _sentence(row, self.recipe.epochs, state.seconds, self.job.untold))
+        told = _sentence(row, self.recipe.epochs, state.seconds, self.job.untold)
+        log.info("%s%s", told, self.time_left())
         state.seconds = 0.0
+
+    def time_left(self) -> str:
+        """', about 12 min left', by what this process has seen of the training."""
+        began, epoch, step = self.begun
+        done = self.state.epoch - epoch - step / self.batches
+        left = self.recipe.epochs - self.state.epoch
+        return f", about {duration(left * (time.monotonic() - began) / done)} left" if left else ""
 
     def _judge(self) -> Figures:
         """May take long: Ctrl-C interrupts it, unless other ranks would wait for this one; what was trained is kept."""

@@ -26,6 +26,8 @@ _WHITE = (255, 255, 255)
 _DARK = (20, 20, 20)
 _HATCH = ((225, 225, 225), (150, 150, 150))
 _TILE_OF_SMALLEST_TEXT = 240
+NOTHING_SEEN = "nothing seen"
+"""On a map that is 0 everywhere."""
 
 Place = tuple[float, float]
 
@@ -81,8 +83,8 @@ def heat_tile(
 ) -> Image.Image:
     """The map of one class, values [H, W] in [0, 1], with a line around what lies above the threshold, and frames."""
     picture = _tinted(_greyed(photo), heat_table()[_as_bytes(values)], values)
-    scale, facts = _Scale.of(photo), f"max {values.max():.2f}"
-    if threshold is not None:
+    scale, facts = _Scale.of(photo), f"max {values.max():.2f}" if values.any() else NOTHING_SEEN
+    if threshold is not None and values.any():
         _draw_line(picture, values > np.float32(threshold), scale)
         facts += f", line at {threshold:.2f}"
     tile = _reduced(picture)
@@ -95,7 +97,8 @@ def signed_tile(photo: np.ndarray, values: np.ndarray, name: str) -> Image.Image
     """Signed scores [H, W] of one class: orange above zero, blue below, the photo where they are near it."""
     share = values / max(float(np.abs(values).max()), 1e-6)
     tile = _reduced(_tinted(_greyed(photo), signed_table()[_as_bytes((share + 1) / 2)], np.abs(share)))
-    _write_corner(tile, name, f"{values.min():.2f} to {values.max():.2f}", _Scale.of(photo))
+    facts = f"{values.min():.2f} to {values.max():.2f}" if values.any() else NOTHING_SEEN
+    _write_corner(tile, name, facts, _Scale.of(photo))
     return tile
 
 
@@ -115,7 +118,10 @@ def classes_tile(
         inside = np.where(strength > np.float32(threshold), winner + 1, 0)
         picture.paste(Image.fromarray(colours[winner]), mask=_outlines(inside, inside > 0, scale))
     tile = _reduced(picture)
-    peaks = {names[index]: _peak(values) for index, values in zip(classes, maps, strict=True)}
+    peaks = {
+        names[index] if values.any() else f"{names[index]}: {NOTHING_SEEN}": _peak(values)
+        for index, values in zip(classes, maps, strict=True)
+    }
     _write_names(tile, peaks, scale)
     return tile
 
@@ -123,18 +129,20 @@ def classes_tile(
 def mask_tile(photo: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> Image.Image:
     """Classes of a mask [H, W] (0 background, class + 1, beyond: undecided) in their colours, named inside."""
     values = [int(value) for value in np.unique(mask) if value]
-    present = [value for value in values if value <= len(names)]
+    void = np.iinfo(mask.dtype).max
+    present = [value for value in values if value <= len(names) and value < void]
     entries = max(values, default=0) + 1
     colours, opacity = np.zeros((entries, 3), np.uint8), np.zeros(entries, np.uint8)
     for value in values:
         colours[value] = class_colour(value - 1) if value in present else 0
         opacity[value] = _MASK_OPACITY if value in present else _HATCH_OPACITY
     paint = Image.fromarray(colours[mask])
+    undecided = (mask > len(names)) | (mask == void)
     if len(values) > len(present):
-        paint.paste(_hatch(mask.shape), mask=Image.fromarray(_as_mask(mask > len(names))))
+        paint.paste(_hatch(mask.shape), mask=Image.fromarray(_as_mask(undecided)))
     scale = _Scale.of(photo)
     picture = Image.composite(paint, _greyed(photo), Image.fromarray(opacity[mask]))
-    picture.paste(paint, mask=_outlines(mask, (mask > 0) & (mask <= len(names)), scale))
+    picture.paste(paint, mask=_outlines(mask, (mask > 0) & ~undecided, scale))
     tile = _reduced(picture)
     small = mask[::OVERSAMPLING, ::OVERSAMPLING]
     _write_names(tile, {names[value - 1]: _inner_point(small == value) for value in present}, scale)

@@ -65,10 +65,10 @@ def test_from_maps_to_irns_walk(scenes: World, tmp_path: Path) -> None:
 
 
 BAD: list[tuple[str, Sequence[object], int, str]] = [
-    ("affinitynet", ("--radius", "1"), 2, "Invalid value for '--radius'"),
+    ("affinitynet", ("--radius", "1"), 2, "--radius 1: give"),
     ("affinitynet", ("--low-alpha", "8", "--high-alpha", "4"), 2, "--low-alpha 8 --high-alpha 4: give powers above 0"),
     ("irn", ("--foreground", "0.01"), 2, "--foreground 0.01 --background 0.05: give values of maps"),
-    ("irn", ("--low-alpha", "4"), 2, "No such option"),
+    ("irn", ("--low-alpha", "4"), 2, "has no option"),
 ]
 
 

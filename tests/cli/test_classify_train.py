@@ -210,7 +210,7 @@ def test_two_ranks_learn_what_one_process_learns(scenes: World, tmp_path: Path) 
 BAD = [
     ((), "what to train"),
     (("--arch", "resnet99"), "--arch resnet99 is not known"),
-    (("--arch", "toy", "--preset", "best"), "Invalid value for '--preset'"),
+    (("--arch", "toy", "--preset", "best"), "--preset best: give one of scratch, finetune"),
     (("--arch", "toy", "--out", "x.pth"), "give a name that ends so"),
     (("--arch", "toy", "--scale-range", "1"), "give 2 numbers"),
     (("--arch", "toy", "--crop", "big"), "--crop big: give a number of pixels up to 10,000, or none"),

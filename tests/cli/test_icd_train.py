@@ -220,7 +220,7 @@ BAD = [
     (("--superpixel-vote", "sign"), "--superpixel-vote sign has no effect without --superpixels"),
     (("--structure", "a"), "--hidden 8 has no effect on --structure a"),
     (("--structure", "d"), "--hidden 8 has no effect on --structure d"),
-    (("--features", "conv3"), "Invalid value for '--features'"),
+    (("--features", "conv3"), "--features conv3: give one of"),
     (("--freeze", "conv1"), "no such module; its largest are classifier, heads"),
 ]  # fmt: skip
 

@@ -99,8 +99,8 @@ def test_broken_photos_are_listed_and_then_fail_to_be_refined(made: Path, tmp_pa
 def test_wrong_words_are_told(made: Path, tmp_path: Path) -> None:
     cams, regions = made / "cams.h5", made / "superpixels.h5"
     for arguments, words in (
-        (("walks", cams, "--superpixels", regions), "No such command 'walks'"),
-        ((cams, "--superpixels", regions), "No such command"),
+        (("walks", cams, "--superpixels", regions), "no command camkit refine walks; do you mean walk?"),
+        ((cams, "--superpixels", regions), "there is no command"),
         (("superpixel", cams), "--superpixels"),
     ):
         result = camkit("refine", *arguments, "--out", "r.h5", cwd=tmp_path)
@@ -112,7 +112,7 @@ def test_wrong_words_are_told(made: Path, tmp_path: Path) -> None:
     )
     result = camkit("superpixels", "--images", tmp_path, "--scale", "inf", "--out", "s.h5", cwd=tmp_path)
     assert result.returncode == 2
-    assert "Invalid value for '--scale'" in said(result)
+    assert "--scale" in said(result)
     result = camkit("superpixels", "--images", made.parent / "nowhere", "--out", "s.h5", cwd=tmp_path)
     check_error(result, 4, "does not exist")
     assert not list(tmp_path.iterdir())
