@@ -22,7 +22,9 @@ from camkit.temporary import open_fresh
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
 GATE = "gate"
-OWN = re.compile(rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}|(?:join|prototypes)\.tmp(?:\.tmp)?")
+OWN = re.compile(
+    rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}(?:\.held)?|(?:join|prototypes)\.tmp(?:\.tmp)?"
+)
 """The files that camkit writes there, besides the gate."""
 REASONS = {
     errno.ENOSPC: "the disk is full",
