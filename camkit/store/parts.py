@@ -126,12 +126,10 @@ class Parts:
 
     def _enter(self) -> Lock:
         while True:
+            self._folder.make()
             try:
-                self._folder.make()
                 lock = Lock(self.path / GATE, wait=True)
             except FileNotFoundError:  # it was removed in the meantime
-                if not self.path.parent.is_dir():
-                    raise
                 continue
             if lock.is_current():
                 self._folder.mark(lock.number)

@@ -155,7 +155,7 @@ def test_shards_fill_one_folder(tmp_path: Path) -> None:
     assert fill(tmp_path / "out", **two, overwrite=True) == ["d"]
     written = (tmp_path / "out/d.png").stat().st_mtime_ns
     with one:
-        assert names(tmp_path / "out") == ["camkit.json", "d.png"]
+        assert names(tmp_path / "out") == [".camkit.lock", "camkit.json", "d.png"]
     assert fill(tmp_path / "out", threshold=0.5, own=IDS[:2]) == ["a", "b/c"]
     assert (tmp_path / "out/d.png").stat().st_mtime_ns == written
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
