@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,10 +51,6 @@ def there_is() -> int:
 
 def address_space() -> int | None:
     """What ulimit -v allows; None: all."""
-    try:
-        import resource
-    except ImportError:  # not a Unix
-        return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 
@@ -95,9 +92,12 @@ def is_short_of(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
-def words_of_limit() -> str:
+def words_of(error: BaseException) -> str:
+    """What a user is told who is short of memory."""
     limit = address_space()
-    return "" if limit is None else f" (ulimit -v allows {in_words(limit)})"
+    allowed = "" if limit is None else f" (ulimit -v allows {in_words(limit)})"
+    reason = f": {error}" if str(error) else ""
+    return f"there is not enough memory{allowed}{reason}"
 
 
 def in_words(count: float) -> str:

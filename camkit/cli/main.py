@@ -140,7 +140,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             leave(f"{where}{error.strerror or error}", OutputError.exit_code, debug)
         except Exception as error:
             if memory.is_short_of(error):
-                leave(f"there is not enough memory{memory.words_of_limit()}: {error}", OutputError.exit_code, debug)
+                leave(memory.words_of(error), OutputError.exit_code, debug)
             if debug:
                 raise
             notes = "; ".join(getattr(error, "__notes__", []))

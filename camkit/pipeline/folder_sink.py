@@ -98,6 +98,8 @@ class FolderSink:
             self._check_empty(overwrite=True)
         elif not self._overwrite:
             self._take_stock(memo)
+        if self.finished:
+            return
         self._remove(self._old_files)
         self._write_memo(complete=False)
 

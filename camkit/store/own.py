@@ -43,12 +43,11 @@ class OwnFolder:
         self.path.mkdir(exist_ok=True)
         if self.path.is_symlink():
             raise OutputError(
-                f"{self.path} is a link, and camkit works through none; remove it, or choose another --out"
+                f"{self.path} is a link, and camkit works through none\nremove it, or choose another --out"
             )
-        if self.is_own() or not any(True for _ in os.scandir(self.path)):
-            return
-        if not self.is_own():  # which it may have become in the meantime
-            raise OutputError(f"{self.path} is not of camkit's making; rename it, or choose another --out")
+        with suppress(FileNotFoundError):  # removed in the meantime: whoever locks the marker will see
+            if not self.is_own() and any(True for _ in os.scandir(self.path)) and not self.is_own():
+                raise OutputError(f"{self.path} is not of camkit's making; rename it, or choose another --out")
 
     def mark(self, number: int) -> None:
         """By the descriptor of the marker, once it is locked."""

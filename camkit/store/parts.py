@@ -22,7 +22,9 @@ from camkit.temporary import open_fresh
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
 GATE = "gate"
-OWN = re.compile(rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}|(?:join|prototypes)\.tmp(?:\.tmp)?")
+OWN = re.compile(
+    rf"(?:{PART.pattern}|run\.json)(?:\.tmp)?|{LOCK.pattern}(?:\.held)?|(?:join|prototypes)\.tmp(?:\.tmp)?"
+)
 """The files that camkit writes there, besides the gate."""
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -124,12 +126,10 @@ class Parts:
 
     def _enter(self) -> Lock:
         while True:
+            self._folder.make()
             try:
-                self._folder.make()
                 lock = Lock(self.path / GATE, wait=True)
             except FileNotFoundError:  # it was removed in the meantime
-                if not self.path.parent.is_dir():
-                    raise
                 continue
             if lock.is_current():
                 self._folder.mark(lock.number)

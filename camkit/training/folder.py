@@ -106,9 +106,15 @@ class TrainingFolder:
                     f"{self.out} is being trained by another process; wait for it to end{hint_of(self.path / LOCK)}"
                 ) from None
             self._folder.mark(self._lock.number)
+        try:
+            self._enter(run, overwrite)
+        except BaseException:
+            self.release()
+            raise
+
+    def _enter(self, run: Mapping[str, Any], overwrite: bool) -> None:
         found = self._other_run(run)
         if found and not overwrite:
-            self.release()
             raise UsageError(
                 f"{self.path} holds an unfinished training: {found}\n"
                 "run that command to its end, choose another --out, or begin anew with --overwrite"

@@ -111,7 +111,7 @@ def _line(stream: object) -> str:
         if not one:
             return ""
         line += one
-    return line.decode()
+    return line.decode().rstrip("\n")
 
 
 def _read_all(read: Reader, samples: list[Path], first: int, tries: int, into: int) -> None:

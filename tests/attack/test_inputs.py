@@ -28,7 +28,7 @@ from camkit.data.masks import read_mask, write_mask
 from camkit.data.toy.writing import write_world
 from camkit.pipeline.folder_sink import FolderSink, Maker
 from camkit.stages.info import describe_file
-from camkit.store import Header, describe, merge_stores, open_store, stage
+from camkit.store import Header, Writer, describe, merge_stores, open_store, stage
 from camkit.training.folder import TrainingFolder
 from tests.attack.mutants import Reader, attack
 from tests.models.tiny import tiny_checkpoint
@@ -79,25 +79,30 @@ def read_folder(path: Path) -> None:
 def read_training(path: Path) -> None:
     folder = path.parent / "n.safetensors.training"
     folder.mkdir(exist_ok=True)
-    for name in ("lock", "state.pt"):
-        (folder / name).touch()
+    (folder / "lock").touch()
+    make_trainings(folder)
     shutil.copy(path, folder / path.name)
     opened = TrainingFolder(path.parent / "n.safetensors")
     opened.begin(RUN, overwrite=False)
-    opened.load_state()
-    opened.release()
+    try:
+        opened.load_state()
+    finally:
+        opened.release()
+
+
+def interrupted(out: Path) -> Path:
+    """The parts of a run that was stopped."""
+    with Writer(out, header(), IDS, part_records=2) as writer:
+        for id in IDS[:4]:
+            writer.write(record(id))
+    return out.with_name("out.h5.parts")
 
 
 def read_parts(path: Path) -> None:
     """A run that goes on from it."""
     out = path.parent / "out.h5"
-    write(out, IDS[:4], part_records=2)
-    out.with_name("out.h5.parts").mkdir()
-    for name in ("gate", "run.json"):
-        (out.with_name("out.h5.parts") / name).touch()
-    shutil.copy(path, out.with_name("out.h5.parts") / path.name)
-    out.unlink()
-    write(out, IDS, part_records=2)
+    shutil.copy(path, interrupted(out) / path.name)
+    write(out, IDS)
 
 
 def read_world(path: Path) -> None:
@@ -117,8 +122,9 @@ def make_stores(folder: Path) -> None:
 
 
 def make_parts(folder: Path) -> None:
-    write(folder / "part-000000-0-of-1.h5", IDS)
-    (folder / "run.json").write_text(json.dumps({"header": vars(header()), "count": 9, "ids": "aa"}))
+    parts = interrupted(folder / "out.h5")
+    for name in ("part-000000-0-of-1.h5", "run.json"):
+        shutil.move(parts / name, folder)
 
 
 def make_checkpoints(folder: Path) -> None:
@@ -163,7 +169,7 @@ def make_labels(folder: Path) -> None:
 def make_imports(folder: Path) -> None:
     one = record("q/t")
     with (folder / "psa.npy").open("wb") as file:
-        write_psa(file, one)
+        write_psa(file, one, background=False)
     np.save(folder / "irn.npy", {"keys": one.classes, "cam": one.values, "high_res": one.values}, allow_pickle=True)  # type: ignore
     np.savez_compressed(folder / "npz.npz", keys=one.classes, maps=one.values, size=one.size)
     counts = {"size": [3, 4], "counts": [2, 3, 7]}

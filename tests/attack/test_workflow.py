@@ -45,7 +45,7 @@ def test_killed_jobs(tmp_path: Path) -> None:
 
     whole = run("whole")
     began = time.monotonic()
-    text = whole.communicate(timeout=300)[1].decode()
+    text = whole.communicate(timeout=900)[1].decode()
     assert whole.returncode == 0, text
     seconds, chance = time.monotonic() - began, random.Random(0)
     for number in range(KILLS):
@@ -57,7 +57,7 @@ def test_killed_jobs(tmp_path: Path) -> None:
             [*words, "out=killed", "--unlock"], cwd=tmp_path, env=environment, capture_output=True, check=False
         )
     last = run("killed", "--rerun-incomplete", "--retries", "2")
-    text = last.communicate(timeout=300)[1].decode()
+    text = last.communicate(timeout=900)[1].decode()
     assert last.returncode == 0, text
     for name in ("maps.h5", "probs.h5"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -122,6 +122,6 @@ def test_sizes_and_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert memory.budget() > 1 << 29
     monkeypatch.setattr(memory, "address_space", lambda: 1 << 28)
     assert memory.budget() == 1 << 27
-    assert memory.words_of_limit() == " (ulimit -v allows 256 MiB)"
+    assert memory.words_of(MemoryError()) == "there is not enough memory (ulimit -v allows 256 MiB)"
     assert memory.is_short_of(ImportError("libtorch.so: failed to map segment from shared object"))
     assert not memory.is_short_of(ValueError("x"))

@@ -155,7 +155,7 @@ def test_shards_fill_one_folder(tmp_path: Path) -> None:
     assert fill(tmp_path / "out", **two, overwrite=True) == ["d"]
     written = (tmp_path / "out/d.png").stat().st_mtime_ns
     with one:
-        assert names(tmp_path / "out") == ["camkit.json", "d.png"]
+        assert names(tmp_path / "out") == [".camkit.lock", "camkit.json", "d.png"]
     assert fill(tmp_path / "out", threshold=0.5, own=IDS[:2]) == ["a", "b/c"]
     assert (tmp_path / "out/d.png").stat().st_mtime_ns == written
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -171,3 +171,13 @@ def test_one_process_fills_a_folder_or_the_ranks_of_one_run(tmp_path: Path) -> N
     with sink(folder, own=("a",)), sink(folder, own=("d",)), pytest.raises(OutputError, match="being written"):
         sink(folder).__enter__()
     assert names(folder) == ["camkit.json"]
+
+
+def test_what_another_process_has_finished_meanwhile_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    late = sink(folder)
+    assert fill(folder) == list(IDS)
+    before = contents(folder)
+    with late:
+        assert late.finished
+    assert contents(folder) == before
