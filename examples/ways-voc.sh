@@ -68,10 +68,7 @@ crf() {  # NAME BACKGROUND SUFFIX OUT
 }
 
 walked() {  # NAME MAPS OPTIONS OF refine walk…: probabilities, alone and before the CRF
-    local suffix
-    for suffix in -choose ""; do
-        camkit refine walk -q "$dir/$2$suffix.h5" --images "$voc" --out "$dir/$1$suffix.h5" "${@:3}"
-    done
+    camkit refine walk -q "$dir/$2.h5" --images "$voc" --out "$dir/$1.h5" "${@:3}"
     camkit mask -q "$dir/$1.h5" --out "$judged/$1.h5"
     camkit crf -q "$dir/$1.h5" --images "$voc" --preset irn --masks --out "$judged/$1-crf.h5"
 }
@@ -103,19 +100,22 @@ for backbone in $backbones; do
         edges "$method"
     done
 
-    # refinements of CAM and LPCAM: superpixels, colours, and networks that learn from these maps
-    for suffix in choose:$choose judge:$judge; do
-        camkit superpixels --images "$voc" --list "${suffix#*:}" --out "$dir/superpixels-${suffix%:*}.h5"
-    done
+    # refinements: superpixels, pixels of like colours, walks by colours and by networks that learn from these maps
+    camkit superpixels --images "$voc" --list "$choose" --out "$dir/superpixels-choose.h5"
+    camkit superpixels --images "$voc" --list "$judge" --out "$dir/superpixels.h5"
     for method in $refined; do
         case $method in
             cam) gathered cam cam ;;
             *) gathered "$method" lpcam-apply --prototypes "$dir/prototypes.h5" ;;
         esac
-        camkit refine superpixel "$dir/$method-choose.h5" --superpixels "$dir/superpixels-choose.h5" --out "$dir/$method-superpixel-choose.h5"
-        camkit refine superpixel "$dir/$method.h5" --superpixels "$dir/superpixels-judge.h5" --out "$dir/$method-superpixel.h5"
-        seeds "$method-superpixel"
-        edges "$method-superpixel"
+        for suffix in -choose ""; do
+            camkit refine superpixel -q "$dir/$method$suffix.h5" --superpixels "$dir/superpixels$suffix.h5" --out "$dir/$method-superpixel$suffix.h5"
+            camkit refine pixel -q "$dir/$method$suffix.h5" --images "$voc" --size 2 --out "$dir/$method-pixel$suffix.h5"
+        done
+        for way in superpixel pixel; do
+            seeds "$method-$way"
+            edges "$method-$way"
+        done
         walked "$method-colour" "$method" --affinity colour
         for kind in affinity irn; do
             camkit "$kind-train" "$store" --images "$voc" --init "$ckpt" "${walks[@]}" --out "$dir/$method-$kind.safetensors"
