@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# ICD's Tables 1 to 6 on PASCAL VOC 2012, seeds and score maps of train.
+# ICD's Tables 1 to 6 on PASCAL VOC 2012, seeds and score maps of train; segment-tables.sh goes on to Tables 7 and 8.
 #   bash examples/icd-voc.sh vgg16.pth VOC2012/ [OUT]
 #   bash examples/icd-voc.sh --quick [OUT]
 # The checkpoint holds ImageNet weights of VGG16: torchvision's, whose fc6 and fc7 are thinned out, or the variant with 1,024 channels. Every
 # network is trained on train_aug: about a dozen trainings, hours each on a GPU. Every line can be run again: what is there is kept.
 set -euo pipefail
+some() { echo "$@"; }  # --quick takes the first
 layer=conv5_3
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out" && layer=block3; fi
 [ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
@@ -19,8 +20,8 @@ learn() {  # NAME OPTIONS…: a network of its own
     camkit icd-train --images "$voc" --list "$all" --init "$init" --out "$out/$1.safetensors" "${@:2}"
 }
 
-scores() {  # NAME NETWORK BRANCH: signed scores
-    camkit icd-apply --ckpt "$out/$2.safetensors" --images "$voc" --list train --branch "$3" --out "$out/$1.h5"
+scores() {  # NAME NETWORK BRANCH [SPLIT]: signed scores
+    camkit icd-apply --ckpt "$out/$2.safetensors" --images "$voc" --list "${4:-train}" --branch "$3" --out "$out/$1.h5"
 }
 
 seeds() {  # NAME PAPER [CAMS]: seeds of the scores of that name, before and after the CRF; the paper's figures in brackets
@@ -40,8 +41,8 @@ miou() {
 camkit superpixels --images "$voc" --list "$all" --merge 64 --ckpt "$init" --layer "$layer" --out "$superpixels"
 averaged=(--superpixels "$superpixels")
 learn icd "${averaged[@]}"
-camkit icd-apply --ckpt "$out/icd.safetensors" --images "$voc" --list train --branch cam --raw --out "$out/cam.h5"
-scores icd icd top-down
+camkit icd-apply --ckpt "$out/icd.safetensors" --images "$voc" --list "$all" --branch cam --raw --out "$out/cam.h5"
+scores icd icd top-down "$all"  # of all: what Tables 7 and 8 begin from
 scores bottom-up icd bottom-up
 
 # Table 1, pixel AP (paper: CAM 46.3, ICD 57.0), and Table 2, seeds at ±T (paper, T = 0, 0.1, 0.3, 0.5: CAM 35.1 53.6 62.9 68.5,
@@ -58,14 +59,14 @@ seeds refined "54.0" cam
 seeds icd "59.9, with CRF 62.2" cam
 
 echo "Table 4: the form of the bottom-up loss"
-for form in absolute:58.3 sigmoid:52.9; do
+for form in $(some absolute:58.3 sigmoid:52.9); do
     learn "${form%:*}" --bottom-up "${form%:*}" "${averaged[@]}"
     scores "${form%:*}" "${form%:*}" top-down
     seeds "${form%:*}" "with CRF ${form#*:}" cam
 done
 
 echo "Table 5: features of the bottom-up estimation"
-for features in conv4:43.8,47.0 fc6:40.0,42.4 concat:41.3,44.1; do
+for features in $(some conv4:43.8,47.0 fc6:40.0,42.4 concat:41.3,44.1); do
     name=${features%:*}
     learn "features-$name" --features "$name" --no-top-down
     scores "features-$name" "features-$name" bottom-up
@@ -73,7 +74,7 @@ for features in conv4:43.8,47.0 fc6:40.0,42.4 concat:41.3,44.1; do
 done
 
 echo "Table 6: structures of the top-down branch"
-for structure in a:50.4,42.9 b:57.2,58.8 d:59.2,62.0; do
+for structure in $(some a:50.4,42.9 b:57.2,58.8 d:59.2,62.0); do
     name=${structure%:*}
     learn "structure-$name" --structure "$name" "${averaged[@]}"
     scores "structure-$name" "structure-$name" top-down

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# IRN's row of LPCAM's Table 2 on COCO 2014 (paper: seeds CAM 33.1, LPCAM 35.8; pseudo masks 42.5 and 46.8 on train).
+# IRN's row of LPCAM's Table 2 on COCO 2014 (paper: seeds CAM 33.1, LPCAM 35.8; pseudo masks 42.5 and 46.8 on train);
+# segment-tables.sh goes on to Table 3.
 #   bash examples/lpcam-coco.sh resnet50_cls.pth train2014/ instances_train2014.json MASKS/ [OUT]
 #   bash examples/lpcam-coco.sh --quick [OUT]
 # The checkpoint is one of the IRN family for the 80 classes (camkit classify-train --preset irn --classes coco). MASKS holds a
@@ -9,7 +10,7 @@ set -euo pipefail
 if [ "${1:-}" = --quick ]; then
     source "$(dirname "$0")/quick.sh" && set -- toy "$world/JPEGImages" "$labels" "$world/SegmentationClass" "$out"
 fi
-[ $# -ge 4 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
+[ $# -ge 4 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 images=$2 labels=$3 masks=$4 out=${5:-lpcam-coco}
 export CAMKIT_PHOTOS="$images"  # stores may name photos there
 mkdir -p "$out"

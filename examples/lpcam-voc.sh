@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# LPCAM's Table 1, IRN's row of its Table 2 and the curves of its Figure 5 on PASCAL VOC 2012.
+# LPCAM's Table 1, IRN's row of its Table 2 and the curves of its Figure 5 on PASCAL VOC 2012; segment-tables.sh: Table 3.
 #   bash examples/lpcam-voc.sh resnet50_cls.pth VOC2012/ [OUT]
 #   bash examples/lpcam-voc.sh --quick [OUT]
 # The checkpoint is one of the IRN family (camkit classify-train --preset irn). For a look at it without either, on scenes
 # that camkit draws: camkit toy-world toy/ --train 200 --val 40, then bash examples/lpcam-voc.sh toy toy/. Every line can
 # be run again: what is there is kept.
 set -euo pipefail
+some() { echo "$@"; }  # --quick takes the first
 if [ "${1:-}" = --quick ]; then source "$(dirname "$0")/quick.sh" && set -- toy "$world" "$out"; fi
 [ $# -ge 2 ] || { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 ckpt=$1 voc=$2 out=${3:-lpcam-voc}
@@ -49,23 +50,23 @@ for method in cam lpcam; do
         camkit lpcam-apply --ckpt "$ckpt" --images "$voc" --list "$all" --prototypes "$out/lpcam-prototypes.h5" --out "$maps"
     fi
     camkit irn-train "$maps" --init "$init" "${irn[@]}" --foreground 0.45 --background 0.25 --out "$out/$method-irn.safetensors"
-    camkit refine walk "$out/$method.h5" --affinity irn --ckpt "$out/$method-irn.safetensors" --background 0.35 \
+    camkit refine walk "$maps" --affinity irn --ckpt "$out/$method-irn.safetensors" --background 0.35 \
         --out "$out/$method-walked.h5"
     camkit evaluate "$out/$method-walked.h5" --gt "$voc" --list train | tee "$out/$method-walked.txt"
 done
 
 # Figure 5 (a) and (c): the threshold between foreground and context, and the number of clusters
-for threshold in 0.05 0.2 0.3 0.4; do
+for threshold in $(some 0.05 0.2 0.3 0.4); do
     cluster "threshold-$threshold" --threshold "$threshold"
     judge "threshold-$threshold" "threshold-$threshold"
 done
-for clusters in 4 8 16 20; do
+for clusters in $(some 4 8 16 20); do
     cluster "clusters-$clusters" --clusters "$clusters"
     judge "clusters-$clusters" "clusters-$clusters"
 done
 
 # Figure 5 (b): which centres are prototypes, from the centres of Table 1
-for score in 0.5 0.7 0.8 0.95; do
+for score in $(some 0.5 0.7 0.8 0.95); do
     judge "foreground-score-$score" lpcam --foreground-score "$score"
     judge "context-score-$score" lpcam --context-score "$score"
 done

@@ -1,6 +1,7 @@
 # Sourced by the recipes: `bash examples/RECIPE.sh --quick [OUT]` runs every line of a recipe within minutes, on a few drawn
 # scenes, with the classifier of the toy world and trainings cut short. It shows that all works; its figures mean nothing.
-# Makes $world, a folder in VOC's layout, and $labels, the same tags as COCO's instances JSON; camkit is the shortened one.
+# Of a loop over `some` values it takes the first. Makes $world, a folder in VOC's layout, and $labels, the same tags as
+# COCO's instances JSON; camkit is the shortened one.
 
 out=${2:-quick-$(basename "$0" .sh)}
 world=$out/world labels=$out/instances.json
@@ -28,18 +29,26 @@ content = {
 labels.write_text(json.dumps(content))
 PYTHON
 
+some() { echo "$1"; }
+
 camkit() {
     local name=$1 short=() given=()
     case $name in
         cam | icd-apply | lpcam-apply) short=(--scales 1 --no-flip) ;;
         infercam) short=(--scales 1 --no-flip --rounds 2) ;;
-        dcsm) short=(--limit 3) ;;
+        dcsm) short=(--limit 1) ;;
         lpcam-cluster) short=(--rounds 5) ;;
+        segment) short=(--limit 1 --scales 0.5 --resize 64) ;;
+        segment-train) short=(--arch light --epochs 1 --batch-size 2 --resize 64 --crop 64) ;;
         *-train) short=(--epochs 1 --batch-size 2 --crop 64) ;;
     esac
     shift
     while [ $# -gt 0 ]; do
-        if [ "$1" = --classes ]; then given+=(--classes "$world/classes.txt") && shift; else given+=("$1"); fi
+        case $1 in
+            --classes) given+=(--classes "$world/classes.txt") && shift ;;
+            --epochs | --arch) shift ;;
+            *) given+=("$1") ;;
+        esac
         shift
     done
     command camkit "$name" "${short[@]}" "${given[@]}"
