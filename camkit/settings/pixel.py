@@ -23,11 +23,11 @@ class PixelSettings:
 
     rounds: int = option(10, "So often every pixel takes the mean of its neighbours.", low=0, high=1000, metavar="N")
     dilations: tuple[int, ...] = option(
-        (1, 2, 4, 8, 12, 24), "Distances of the neighbours, 8 at each, in cells: {presets}.",
+        (1, 2, 4, 8, 12, 24), "Distances of the neighbours in cells, in eight directions: {presets}.",
         low=1, high=1000, metavar="N,N,…",
     )  # fmt: skip
     stride: int = option(
-        2, "Side of a cell in pixels: 1 is four times the work of 2. {default}.", low=1, high=64, metavar="PX"
+        2, "Side of a cell in pixels; half of it is four times the work. {default}.", low=1, high=64, metavar="PX"
     )
     width: float = 0.3
     squared: bool = True

@@ -83,4 +83,5 @@ def test_no_moment_from_the_first_line_of_main_gives_a_traceback(tmp_path: Path,
         run.send_signal(number)
         text = run.communicate(timeout=60)[1].decode()
         assert "in main" not in text, text
-        assert run.returncode in (130, 4, -number) or "in <module>" in text, text
+        # of an interrupt inside exec(), as of a class that dataclasses makes, Python itself makes a death by SIGINT
+        assert run.returncode in (130, 4, -number, -signal.SIGINT) or "in <module>" in text, text
