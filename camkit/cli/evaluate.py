@@ -50,8 +50,8 @@ def figures(
     gt_classes: Annotated[
         str | None,
         o.IMAGES(
-            "What the numbers in the ground truth mean: lines `number name`, or names in the order of their numbers. Default: "
-            "number N is the N-th class of the store.",
+            "What the numbers in the ground truth mean: lines `number name`, or names in the order of their numbers. "
+            "Default: number N is the N-th class of the store.",
             metavar="voc|coco|FILE",
         ),
     ] = None,
