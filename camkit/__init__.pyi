@@ -6,6 +6,7 @@ from camkit.models.checkpoint import save_classifier as save_classifier
 from camkit.pipeline.output import Output as Output
 from camkit.pipeline.output import Runtime as Runtime
 from camkit.pipeline.output import Summary as Summary
+from camkit.pipeline.progress import verbose as verbose
 from camkit.pipeline.select import Inputs as Inputs
 from camkit.settings.dcsm import DcsmSettings as DcsmSettings
 from camkit.settings.infercam import InferCamSettings as InferCamSettings
@@ -24,6 +25,7 @@ from camkit.stages.icd_apply import icd_apply as icd_apply
 from camkit.stages.icd_train import icd_train as icd_train
 from camkit.stages.import_ import Foreign as Foreign
 from camkit.stages.import_ import import_files as import_files
+from camkit.stages.in_memory import maps as maps
 from camkit.stages.infercam import infercam as infercam
 from camkit.stages.irn_train import irn_train as irn_train
 from camkit.stages.lpcam_apply import lpcam_apply as lpcam_apply

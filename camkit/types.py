@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -61,7 +61,7 @@ def no_classes() -> np.ndarray:
     return np.empty(0, dtype=np.int64)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Activation:
     """What a stage found in one image; the store it lies in says which kind it is (maps, probs, scores, masks …).
 
@@ -77,6 +77,33 @@ class Activation:
     classes: np.ndarray
     size: Size
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.values.shape))
+        known = f", classes {', '.join(map(str, self.classes))}" if len(self.classes) else ""
+        height, width = self.size
+        return f"<Activation {self.id!r}: {self.values.dtype} {shape}{known}; photo {width}x{height}>"
+
+    def upsampled(self) -> np.ndarray:
+        """The maps at the size of the photo, [C_i, H, W]; of masks and scores themselves."""
+        from camkit.upsample import upsample
+
+        return upsample(self.values, self.size) if self.values.ndim == 3 else self.values
+
+    def overlay(self, photo: Any = None, names: Sequence[str] | None = None) -> Any:
+        """A Pillow image: the maps over the photo (a path, an image, an array; None: grey), classes by colour.
+
+        names  of all classes; None: their numbers
+        """
+        from camkit.view.activation import activation_overlay
+
+        return activation_overlay(self, photo, names)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from camkit.view.picture import encoded
+
+        return encoded(self.overlay(), "PNG", quality=90)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

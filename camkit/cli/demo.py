@@ -39,6 +39,8 @@ def command(
 ) -> None:
     """The first thing to run: draws small scenes, runs the pipeline on them, and shows what came of it.
 
+    Tells each command that it runs, to be copied.
+
     Needs no data, no network, no GPU, and about a minute; --full twice that. Leaves DIR/report.html,
     DIR/sheet.png, DIR/masks and the stores, to try the other commands on.
 
@@ -54,6 +56,7 @@ def command(
     result = demo(folder, runtime, scenes=scenes, seed=seed, full=full, overwrite=overwrite)
     print_lines([json.dumps(facts(result), indent=2)] if as_json else [table(result)])
     log.info("report: %s   contact sheet: %s   masks: %s", result.page, result.sheet, result.masks)
+    log.info("next, photos of your own:  camkit masks photos/ --labels tags.csv --out result/")
     if open_page or (open_page is None and somebody_watches()):
         import webbrowser
 

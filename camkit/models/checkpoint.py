@@ -30,10 +30,9 @@ from camkit.models.recognise import has_head, recognise
 from camkit.models.state import State, examples, fitted, rename, shapes_of
 from camkit.models.tensors import read_tensors
 from camkit.models.user import load_user_model, start_user_model
-from camkit.models.weights import PACKAGES, installed_weights
+from camkit.models.weights import PACKAGED, PACKAGES, installed_weights
 
 IMAGENET_CLASSES = 1000
-PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
 
 
 def load_classifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import warnings
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from camkit.errors import CheckpointError
 from camkit.models.state import State
+from camkit.models.weights import PACKAGED, PACKAGES
 
 WRAPPERS = (
     "state_dict",
@@ -46,6 +48,15 @@ MAGICS = {
 }
 
 
+def _way_to_weights(path: Path) -> str:
+    """What to do who named what is not there."""
+    if "://" in str(path) or str(path).startswith(("https:/", "http:/")):
+        return "camkit downloads nothing: fetch the file, and name it"
+    known = [*PACKAGED, *PACKAGES]
+    near = difflib.get_close_matches(str(path), known, n=1)
+    return f"do you mean {near[0]}?" if near else f"give a file of weights, or one of {', '.join(known)}"
+
+
 def read_tensors(path: Path) -> tuple[State, dict[str, Any] | None]:
     """All tensors of a checkpoint, taken out of wrapping dicts, and camkit's own description if there is one.
 
@@ -59,7 +70,7 @@ def read_tensors(path: Path) -> tuple[State, dict[str, Any] | None]:
             size = file.seek(0, 2)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "cannot be read"
-        raise CheckpointError(f"{path}: {reason}; --ckpt takes a file of weights") from error
+        raise CheckpointError(f"{path}: {reason}; {_way_to_weights(path)}") from error
     if not head:
         raise CheckpointError(f"{path}: the file is empty; fetch it again")
     for magic, what in MAGICS.items():

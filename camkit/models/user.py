@@ -105,6 +105,11 @@ class UserClassifier(ClassifierNetwork):
         return own(x) if own is not None else self.pool(self.features(x))
 
 
+def wrapped(network: nn.Module) -> UserClassifier:
+    """A network that is at hand, tried on a small input."""
+    return _tried(type(network).__name__, network)
+
+
 def load_user_model(model: str, ckpt: Path, tensors: State, *, own: bool) -> UserClassifier:
     """The factory's network, filled with all of the checkpoint's tensors and tried on a small input.
 

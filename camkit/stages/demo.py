@@ -6,8 +6,9 @@ Results are shown as they fall: the toy world is not there to make a method look
 from __future__ import annotations
 
 import logging
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,10 +141,14 @@ def taught(inputs: Inputs, output: Output, runtime: Runtime, *, saliency: Path |
     masks, ckpt = output.out.with_name(EDGES), output.out.with_suffix(".safetensors")
     start = Start(init=CHECKPOINT, arch=ARCHITECTURES[SEGMENTER])
     with open_store(masks) as store:
-        epochs = max(1, LESSONS // len(store.ids))
+        epochs = epochs_of(len(store.ids))
     recipe = recipe_of(SEGMENTER, start, {"epochs": epochs, "resize": SCENE, "crop": SCENE})
     segment_train(masks, start, ckpt, recipe, runtime, saliency=saliency, overwrite=output.overwrite)
     return segment(inputs, ckpt, output, runtime, preset=SEGMENTER)
+
+
+def epochs_of(scenes: int) -> int:
+    return max(1, LESSONS // scenes)
 
 
 METHODS: tuple[tuple[str, str, Method], ...] = (
@@ -156,7 +161,48 @@ METHODS: tuple[tuple[str, str, Method], ...] = (
     ("LPCAM", "lpcam.h5", local_prototypes),
     ("ICD", "icd.h5", intra_class),
 )
-"""Name, store, and what writes it. A new method joins the demo by its line here."""
+"""Name, store, and what writes it. A new method joins the demo by its line here, and by that of its commands below."""
+
+PHOTOS = "--images {world} --list val"
+
+
+def lessons(name: str, more: str = "") -> tuple[str, ...]:
+    return (
+        f"segment-train {{folder}}/{EDGES} --init {CHECKPOINT} --preset {SEGMENTER} --epochs {{epochs}} "
+        f"--resize {SCENE} --crop {SCENE}{more} --out {{folder}}/{name}.safetensors",
+        f"segment --ckpt {{folder}}/{name}.safetensors {PHOTOS} --preset {SEGMENTER}",
+    )
+
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "cam-one-scale.h5": (f"cam --ckpt {CHECKPOINT} {PHOTOS} --scales 1 --no-flip",),
+    CAM: (f"cam --ckpt {CHECKPOINT} {PHOTOS}",),
+    "walked.h5": (
+        f"refine walk {{folder}}/{CAM} --affinity affinitynet --ckpt {AFFINITY_CHECKPOINT} --steps {WALK_STEPS}",
+    ),
+    INFERCAM: (f"infercam --ckpt {CHECKPOINT} {PHOTOS}",),
+    "gradients.h5": (f"dcsm --ckpt {CHECKPOINT} {PHOTOS} --preset input",),
+    "dcsm.h5": (f"dcsm --ckpt {CHECKPOINT} {PHOTOS}",),
+    "lpcam.h5": (
+        f"lpcam-cluster --ckpt {CHECKPOINT} {PHOTOS} --out {{folder}}/{PROTOTYPES}",
+        f"lpcam-apply --ckpt {CHECKPOINT} {PHOTOS} --prototypes {{folder}}/{PROTOTYPES}",
+    ),
+    "icd.h5": (f"icd-apply --ckpt {ICD_CHECKPOINT} {PHOTOS}",),
+    EDGES: (f"crf {{folder}}/{INFERCAM} --preset irn",),
+    "network.h5": lessons("network"),
+    "network-saliency.h5": lessons("network-saliency", " --saliency {world}/Saliency"),
+}
+"""By store, what a person types for the same; the last one's --out is the store."""
+
+
+def commands_of(store: str, folder: Path, scenes: int) -> list[str]:
+    """To be copied into a shell."""
+    names = {
+        "world": shlex.quote(str(folder / "world")), "folder": shlex.quote(str(folder)), "epochs": epochs_of(scenes),
+    }  # fmt: skip
+    lines = [f"camkit {words.format(**names)}" for words in COMMANDS.get(store, ())]
+    return [*lines[:-1], *(f"{line} --out {shlex.quote(str(folder / store))}" for line in lines[-1:])]
+
 
 CHAIN: tuple[tuple[str, str, Method], ...] = (
     ("InferCam, CRF", EDGES, along_edges),
@@ -180,7 +226,10 @@ def demo(
     toy_world(world, train=0, val=scenes, seed=seed, workers=runtime.workers, overwrite=overwrite)
     inputs = Inputs(world, list="val")
     rows = []
+    log.info("$ camkit toy-world %s --train 0 --val %d --seed %d", shlex.quote(str(world)), scenes, seed)
     for name, store, method in (*METHODS, *(CHAIN if full else ())):
+        for line in commands_of(store, folder, scenes):
+            log.info("$ %s", line)
         seconds = timed(method, inputs, Output(folder / store, overwrite), runtime)
         rows.append(judged(name, folder / store, world, seconds, runtime))
     best = max(rows, key=lambda row: row.report.miou or 0.0)

@@ -59,7 +59,7 @@ def describe_folder(path: Path) -> dict[str, Any]:
 def _parts(folder: Path) -> dict[str, Any]:
     run = _json(folder / "run.json")
     told = run.get("header")
-    header = told if isinstance(told, dict) else {}
+    header: dict[str, Any] = told if isinstance(told, dict) else {}
     kind = KINDS.get(str(header.get("kind")))
     files = [file for file in sorted(folder.iterdir()) if PART.fullmatch(file.name)]
     done = 0 if kind is None else len(index_files(files, kind.group)[0])

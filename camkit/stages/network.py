@@ -86,17 +86,16 @@ def placed(loaded: LoadedClassifier, device: Device) -> LoadedClassifier:
     return loaded
 
 
-IMAGENET = 1000
-
-
 def classes_of(loaded: LoadedClassifier, spec: str | None) -> tuple[str, ...]:
     """Names of a classifier's classes: the user's, its own, or the usual ones. One of ImageNet's is not believed.
 
     It was trained with softmax to choose one of 1,000 classes: its sigmoids would call hundreds of them present.
     """
-    if loaded.num_classes == IMAGENET and loaded.classes is None and spec is None:
+    from camkit.models.checkpoint import IMAGENET_CLASSES
+
+    if loaded.num_classes == IMAGENET_CLASSES and loaded.classes is None and spec is None:
         raise CheckpointError(
-            f"{loaded.path}: is a classifier of ImageNet's {IMAGENET:,} classes, not of yours, and scores them by "
+            f"{loaded.path}: is a classifier of ImageNet's {IMAGENET_CLASSES:,} classes, not of yours, scored by "
             "softmax\nmake it one of yours first: camkit classify-train --init "
             f"{loaded.path} --images … --labels … --out mine.safetensors; or name its classes with --classes FILE"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from camkit.errors import StoreError
 from camkit.store.attributes import damage
 from camkit.store.codec import check_dataset, decode, read_failure
+from camkit.store.dataset import StoreDataset
 from camkit.store.files import list_ids, open_file, read_header
 from camkit.store.provenance import Names, counted, difference, plain, to_json
 from camkit.store.schema import FAILURES, Header, check_ids
@@ -29,6 +30,7 @@ class Reader:
     def __init__(self, paths: Sequence[str | Path], name: str | None = None) -> None:
         if not paths:
             raise StoreError("no store was given")
+        self._name = name
         self.paths = tuple(Path(path) for path in paths)
         self.names = (name,) if name else tuple(map(str, self.paths))
         self._files: list[h5py.File] = []
@@ -74,6 +76,25 @@ class Reader:
                 item = self._files[number][f"{FAILURES}/{id}"]
                 found[id] = read_failure(item, id, self.names[number])
         return found
+
+    def __getitem__(self, id: str) -> Activation:
+        return self.read(id)
+
+    def __repr__(self) -> str:
+        names = self.header.classes
+        known = f", {len(names)} classes: {', '.join(names[:4])}{', …' if len(names) > 4 else ''}" if names else ""
+        return f"<camkit store {self._names()}: {self.header.kind} of {len(self)} images{known}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere the files are opened anew."""
+        return Reader, (self.paths, self._name)
+
+    def reopened(self) -> Reader:
+        return Reader(self.paths, self._name)
+
+    def as_dataset(self, load: Callable[[str], Any] | None = None) -> StoreDataset:
+        """For torch's DataLoader; `load` gives what lies beside an id, such as the photo."""
+        return StoreDataset(self, load)
 
     def read(self, id: str) -> Activation:
         """values: float32, for masks uint8 or uint16 as stored."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from camkit.cli.main import main
 from camkit.data.masks import read_mask
+from camkit.errors import CheckpointError
+from camkit.models.tensors import read_tensors
+from camkit.stages.demo import METHODS, commands_of
 from tests.support.world import camkit, said
 
 
@@ -20,6 +29,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.returncode == 0, said(result)
     (folder / "table.txt").write_bytes(result.stdout)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def usual_log() -> Iterator[None]:
+    """A command in this process sets up the log for itself."""
+    log = logging.getLogger("camkit")
+    before = log.handlers, log.propagate
+    yield
+    log.handlers, log.propagate = before
+    log.setLevel(logging.NOTSET)
 
 
 def test_it_prints_one_table_with_a_row_per_method(place: Path) -> None:
@@ -89,3 +108,28 @@ def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:
         assert words in said(result)
         assert "Traceback" not in said(result)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_commands_that_it_tells_make_the_same_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [line for method in METHODS for line in commands_of(method[1], Path("here"), 4)]
+    assert len(told) == len(METHODS) + 1
+    again = camkit("demo", "here", "--scenes", "6", cwd=place)
+    for line in told:
+        assert f"$ {line}\n" in said(again)
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    for line in told:
+        monkeypatch.setattr(sys, "argv", shlex.split(line))
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code, line  # another command would be refused: the store is there
+
+
+def test_names_of_weights_that_are_not_known_get_a_hint(tmp_path: Path) -> None:
+    for name, hint in (
+        ("efficientnet-lite", "do you mean efficientnet-lite"),
+        ("https://example.org/a.pth", "camkit downloads nothing"),
+        ("nothing.pth", "one of toy, "),
+    ):
+        with pytest.raises(CheckpointError, match=hint):
+            read_tensors(Path(name))
