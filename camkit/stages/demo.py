@@ -181,7 +181,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         f"refine walk {{folder}}/{CAM} --affinity affinitynet --ckpt {AFFINITY_CHECKPOINT} --steps {WALK_STEPS}",
     ),
     INFERCAM: (f"infercam --ckpt {CHECKPOINT} {PHOTOS}",),
-    "gradients.h5": (f"dcsm --ckpt {CHECKPOINT} {PHOTOS} --preset input",),
+    "gradients.h5": (f"dcsm --ckpt {CHECKPOINT} {PHOTOS} --backprop input",),
     "dcsm.h5": (f"dcsm --ckpt {CHECKPOINT} {PHOTOS}",),
     "lpcam.h5": (
         f"lpcam-cluster --ckpt {CHECKPOINT} {PHOTOS} --out {{folder}}/{PROTOTYPES}",
