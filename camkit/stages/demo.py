@@ -44,7 +44,7 @@ CHECKPOINT, ICD_CHECKPOINT, AFFINITY_CHECKPOINT = Path("toy"), Path("toy-icd"), 
 CAM, WALK_STEPS = "cam.h5", 16
 INFERCAM, EDGES = "infercam.h5", "infercam-crf.h5"
 PROTOTYPES = "prototypes.h5"
-SCENE, LESSONS = 160, 800  # pixels of a scene's longer side; scenes that the segmentation network is shown in all
+LESSONS = {"epochs": 20, "resize": 160, "crop": 160}  # of the segmentation network: scenes are small and few
 SHEET = "sheet.png"
 SHOWN = 8  # photos on the sheet
 LEAD = (
@@ -139,9 +139,7 @@ def taught(inputs: Inputs, output: Output, runtime: Runtime, *, saliency: Path |
     assert output.out is not None
     masks, ckpt = output.out.with_name(EDGES), output.out.with_suffix(".safetensors")
     start = Start(init=CHECKPOINT, arch=ARCHITECTURES[SEGMENTER])
-    with open_store(masks) as store:
-        epochs = max(1, LESSONS // len(store.ids))
-    recipe = recipe_of(SEGMENTER, start, {"epochs": epochs, "resize": SCENE, "crop": SCENE})
+    recipe = recipe_of(SEGMENTER, start, LESSONS)
     segment_train(masks, start, ckpt, recipe, runtime, saliency=saliency, overwrite=output.overwrite)
     return segment(inputs, ckpt, output, runtime, preset=SEGMENTER)
 
