@@ -45,7 +45,7 @@ CHECKPOINT, ICD_CHECKPOINT, AFFINITY_CHECKPOINT = Path("toy"), Path("toy-icd"), 
 CAM, WALK_STEPS = "cam.h5", 16
 INFERCAM, EDGES = "infercam.h5", "infercam-crf.h5"
 PROTOTYPES = "prototypes.h5"
-SCENE, LESSONS = 160, 800  # pixels of a scene's longer side; scenes that the segmentation network is shown in all
+LESSONS = {"epochs": 20, "resize": 160, "crop": 160}  # of the segmentation network: scenes are small and few
 SHEET = "sheet.png"
 SHOWN = 8  # photos on the sheet
 LEAD = (
@@ -140,15 +140,9 @@ def taught(inputs: Inputs, output: Output, runtime: Runtime, *, saliency: Path |
     assert output.out is not None
     masks, ckpt = output.out.with_name(EDGES), output.out.with_suffix(".safetensors")
     start = Start(init=CHECKPOINT, arch=ARCHITECTURES[SEGMENTER])
-    with open_store(masks) as store:
-        epochs = epochs_of(len(store.ids))
-    recipe = recipe_of(SEGMENTER, start, {"epochs": epochs, "resize": SCENE, "crop": SCENE})
+    recipe = recipe_of(SEGMENTER, start, LESSONS)
     segment_train(masks, start, ckpt, recipe, runtime, saliency=saliency, overwrite=output.overwrite)
     return segment(inputs, ckpt, output, runtime, preset=SEGMENTER)
-
-
-def epochs_of(scenes: int) -> int:
-    return max(1, LESSONS // scenes)
 
 
 METHODS: tuple[tuple[str, str, Method], ...] = (
@@ -167,9 +161,10 @@ PHOTOS = "--images {world} --list val"
 
 
 def lessons(name: str, more: str = "") -> tuple[str, ...]:
+    words = " ".join(f"--{option} {value}" for option, value in LESSONS.items())
     return (
-        f"segment-train {{folder}}/{EDGES} --init {CHECKPOINT} --preset {SEGMENTER} --epochs {{epochs}} "
-        f"--resize {SCENE} --crop {SCENE}{more} --out {{folder}}/{name}.safetensors",
+        f"segment-train {{folder}}/{EDGES} --init {CHECKPOINT} --preset {SEGMENTER} {words}{more} "
+        f"--out {{folder}}/{name}.safetensors",
         f"segment --ckpt {{folder}}/{name}.safetensors {PHOTOS} --preset {SEGMENTER}",
     )
 
@@ -195,11 +190,9 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 """By store, what a person types for the same; the last one's --out is the store."""
 
 
-def commands_of(store: str, folder: Path, scenes: int) -> list[str]:
+def commands_of(store: str, folder: Path) -> list[str]:
     """To be copied into a shell."""
-    names = {
-        "world": shlex.quote(str(folder / "world")), "folder": shlex.quote(str(folder)), "epochs": epochs_of(scenes),
-    }  # fmt: skip
+    names = {"world": shlex.quote(str(folder / "world")), "folder": shlex.quote(str(folder))}
     lines = [f"camkit {words.format(**names)}" for words in COMMANDS.get(store, ())]
     return [*lines[:-1], *(f"{line} --out {shlex.quote(str(folder / store))}" for line in lines[-1:])]
 
@@ -228,7 +221,7 @@ def demo(
     rows = []
     log.info("$ camkit toy-world %s --train 0 --val %d --seed %d", shlex.quote(str(world)), scenes, seed)
     for name, store, method in (*METHODS, *(CHAIN if full else ())):
-        for line in commands_of(store, folder, scenes):
+        for line in commands_of(store, folder):
             log.info("$ %s", line)
         seconds = timed(method, inputs, Output(folder / store, overwrite), runtime)
         rows.append(judged(name, folder / store, world, seconds, runtime))

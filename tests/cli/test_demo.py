@@ -26,7 +26,7 @@ from tests.support.world import camkit, said
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    result = camkit("demo", "here", "--scenes", "6", cwd=folder, fresh=True)
+    result = camkit("demo", "here", "--scenes", "6", "--full", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     (folder / "table.txt").write_bytes(result.stdout)
     return folder
@@ -48,6 +48,7 @@ def test_it_prints_one_table_with_a_row_per_method(place: Path) -> None:
         "method", "mIoU", "AP", "precision", "recall", "of", "head", "of", "body", "of", "limb", "seconds",
     ]  # fmt: skip
     assert [line[:14].strip() for line in lines[1:3]] == ["CAM, one scale", "CAM"]
+    assert [line[:18].strip() for line in lines[9:12]] == ["InferCam, CRF", "Network", "Network, saliency"]
     figures = [[float(word) for word in line[14:].split()] for line in lines[1:3]]
     assert all(0 < figure <= 100 for row in figures for figure in row[:6])
     # the classifier that comes along has learned something: guessing background alone gives less than 10
@@ -73,7 +74,7 @@ def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Pa
 def test_run_again_it_keeps_what_it_has(place: Path) -> None:
     before = {path: path.read_bytes() for path in (place / "here").glob("*.h5")}
     (place / "here/cam.seconds").write_text("")  # as a kill may leave it
-    again = camkit("demo", "here", "--scenes", "6", "--json", cwd=place)
+    again = camkit("demo", "here", "--scenes", "6", "--full", "--json", cwd=place)
     assert again.returncode == 0, said(again)
     assert {path: path.read_bytes() for path in before} == before
     found = json.loads(again.stdout)
@@ -113,7 +114,7 @@ def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_the_commands_that_it_tells_make_the_same_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [line for method in METHODS for line in commands_of(method[1], Path("here"), 6)]
+    told = [line for method in METHODS for line in commands_of(method[1], Path("here"))]
     assert len(told) == len(METHODS) + 1
     again = camkit("demo", "here", "--scenes", "6", cwd=place)
     for line in told:
