@@ -1,6 +1,6 @@
 """Signals at random moments of real commands: each ends within seconds, and run again gives what it gives undisturbed.
 
-Four signals; CAMKIT_ATTACK=10000 for some 330 over every stage and trainer. `-s` shows the counts.
+Two signals; CAMKIT_ATTACK=10000 for some 330 over every stage and trainer. `-s` shows the counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from tests.support.world import World, draw_world, start_camkit
 
-TRIES = int(os.environ.get("CAMKIT_ATTACK", "120")) // 30
+TRIES = int(os.environ.get("CAMKIT_ATTACK", "60")) // 30
 SECONDS = 30
 """Until the kernel ends a command that has heard a signal."""
 
@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "merged.h5": ("merge", "cam.h5"),
     "affinity.safetensors": ("affinity-train", "cam.h5", "--init", "WEIGHTS", "--epochs", "1", "--images", "ROOT"),
 }
-FEW = ("cam.h5", "prototypes.h5", "toy", "trained.safetensors")
+FEW = ("prototypes.h5", "toy", "trained.safetensors")
 MADE_BEFORE = "cam.h5"
 
 
@@ -71,7 +71,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.mark.slow
 def test_signals(small: World, tmp_path: Path) -> None:
-    names = FEW if len(FEW) >= TRIES else tuple(COMMANDS)
+    names = FEW[:TRIES] if len(FEW) >= TRIES else tuple(COMMANDS)
     whole, seconds, lost, heard = tmp_path / "whole", {}, [], 0
     whole.mkdir()
     for name in names:

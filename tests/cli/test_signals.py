@@ -74,7 +74,7 @@ def test_processes_hear_no_signal_while_they_are_started() -> None:
 @pytest.mark.parametrize("number", signals.SIGNALS)
 def test_no_moment_from_the_first_line_of_main_gives_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
     moments = random.Random(int(number))
-    for _ in range(int(os.environ.get("CAMKIT_SIGNALS", "8")) // 2):
+    for _ in range(int(os.environ.get("CAMKIT_SIGNALS", "4")) // 2):
         run = subprocess.Popen(
             [sys.executable, "-m", "camkit", "info", "nowhere"],
             cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,

@@ -37,7 +37,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["--help", "crf --help", "--version", "info odd.h5", "info odd.h5 --json"])
+@pytest.mark.parametrize("command", ["--help", "info odd.h5"])
 def test_a_full_standard_output(odd: Path, command: str) -> None:
     result = shell(f"camkit {command} >/dev/full", odd.parent)
     text = result.stderr.decode()
@@ -51,9 +51,8 @@ def test_a_full_standard_output(odd: Path, command: str) -> None:
 @pytest.mark.parametrize(
     ("line", "exit_code"),
     [
-        ("camkit info odd.h5 >&-", 0), ("camkit info odd.h5 2>&-", 0), ("camkit info odd.h5 <&- >&- 2>&-", 0),
-        ("camkit info nowhere.h5 2>/dev/full", 4), ("camkit info nowhere.h5 2>&-", 4), ("camkit info <&-", 2),
-        ("camkit --nonsense 2>/dev/full", 2), ("camkit merge odd.h5 --out merged.h5 2>&-", 0),
+        ("camkit merge odd.h5 --out merged.h5 <&- >&- 2>&-", 0), ("camkit info nowhere.h5 2>/dev/full", 4),
+        ("camkit info nowhere.h5 2>&-", 4), ("camkit info <&-", 2),
     ],
 )  # fmt: skip
 def test_closed_and_full_streams(odd: Path, line: str, exit_code: int) -> None:
@@ -63,20 +62,20 @@ def test_closed_and_full_streams(odd: Path, line: str, exit_code: int) -> None:
 
 
 def test_a_terminal_that_knows_few_characters(odd: Path) -> None:
-    for command in ("info odd.h5", "info odd.h5 --failures", "crf --help", "info nowhere-ü.h5"):
+    for command in ("info odd.h5", "info nowhere-ü.h5"):
         result = shell(f"camkit {command}", odd.parent, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
         assert result.returncode in (0, 4), result.stderr.decode()
         assert b"Traceback" not in result.stderr
 
 
 def test_nothing_of_a_store_speaks_to_the_terminal(odd: Path) -> None:
-    for command in ("info odd.h5", "info odd.h5 --failures", "info odd.h5 --json"):
+    for command in ("info odd.h5 --failures", "info odd.h5 --json"):
         result = shell(f"camkit {command}", odd.parent)
         told = (result.stdout + result.stderr).decode()
         assert not any(mark in told for mark in "\x1b\x07\u009b\u202e"), command
         assert result.returncode == 0, told
-    lines = shell("camkit info odd.h5 --failures", odd.parent).stdout.decode().splitlines()
-    assert [line.count("\t") for line in lines] == [1]
+        if "--failures" in command:
+            assert [line.count("\t") for line in result.stdout.decode().splitlines()] == [1]
 
 
 def test_text_on_a_line() -> None:

@@ -22,6 +22,7 @@ from camkit.errors import CamkitError, ImageError, InputError, OutputError, Usag
 from camkit.pipeline.device import Device
 from camkit.pipeline.load import Failure
 from camkit.settings.recipe import Recipe
+from camkit.store.own import OwnFolder
 from camkit.training.folder import History, TrainingFolder
 from camkit.training.loop import Job, State, train
 from camkit.training.optimiser import make_optimiser
@@ -302,7 +303,7 @@ def test_what_a_kill_leaves_of_a_removal_is_removed_later(tmp_path: Path, monkey
     with begun(tmp_path / "out.safetensors", run) as folder:
         folder.save_state({"a": 1})
         with monkeypatch.context() as patch:
-            patch.setattr("shutil.rmtree", lambda path, **_: (path / "run.json").unlink(missing_ok=True))
+            patch.setattr(OwnFolder, "remove", lambda own: (own.path / "run.json").unlink(missing_ok=True))
             folder.remove()
     folder.remove_leftovers(run)
     assert not folder.path.exists()
@@ -314,6 +315,7 @@ def test_a_run_that_saved_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
         assert folder.path.exists()
     assert not folder.path.exists()
     folder.path.mkdir()
+    (folder.path / "lock").touch()
     (folder.path / "run.json").write_text('{"command": "y"}')  # killed before it saved
     (folder.path / "best.safetensors").write_text("of another")
     with begun(out, other):
