@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from camkit.errors import CamkitError, ImageError, StoreError
-from camkit.pipeline.load import Failure, batches_by_size, load_ahead
+from camkit.pipeline.load import Failure, batches_by_size, load_ahead, mixed_batches
 from camkit.pipeline.progress import Progress
 from camkit.types import Activation, OnError, Record
 
@@ -42,13 +42,15 @@ def map_records(
     progress: Progress,
     batch_size: int = 1,
     threads: int = 0,
+    mixed: bool = False,
     on_error: OnError = "skip",
 ) -> None:
     """Run `step` over the records in batches of one photo size and hand every activation to the sink.
 
+    mixed    batches are of all sizes
     threads  so many batches at once, for a step that lets go of the interpreter lock; 0: one after the other, here
     """
-    batches = batches_by_size(records, batch_size)
+    batches = (mixed_batches if mixed else batches_by_size)(records, batch_size)
     for results in load_ahead(batches, partial(_run_step, step), workers=threads):
         for result in results:
             failure = _write(sink, result) if isinstance(result, Activation) else result
