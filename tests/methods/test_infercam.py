@@ -366,7 +366,7 @@ def test_photos_of_all_sizes_share_passes_and_get_the_maps_they_get_alone(monkey
     for maps, note, one in zip(found, notes, alone, strict=True):
         torch.testing.assert_close(maps, one[0][0], atol=1e-4, rtol=1e-4)
         assert [patch["box"] for patch in note["patches"]] == [patch["box"] for patch in one[1][0]["patches"]]
-    assert len(passes) < sum(len(one[2]) for one in alone) / 2
+    assert len(passes) < 0.9 * sum(len(one[2]) for one in alone)
     monkeypatch.setattr("camkit.methods.infercam.LARGEST_PASS", 5000)
     small, _, more = together(images, classes, snapped)
     assert len(more) > len(passes)
