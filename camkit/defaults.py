@@ -12,6 +12,9 @@ MAP_STRIDE = 4
 COARSEST = 64
 GPU_BATCH = 8
 CPU_BATCH = 1
+MIXED_BATCH = 32
+MIXED_PIXELS = 8_000_000
+"""Of photos that are worked on together whatever their sizes."""
 SALIENT_FROM = 0.01
 """What is less salient is background."""
 SWEEP_STEPS = 100

@@ -63,9 +63,16 @@ class TallyAccumulator:
         self._ids.append(id)
         self._counts.append(np.stack([np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)]))
 
+    def merge(self, other: TallyAccumulator) -> None:
+        """Take over what another worker counted."""
+        self._ids += other._ids
+        self._counts += other._counts
+
     def compute(self) -> Tallies:
-        shape = (len(self._ids), 3, self.num_classes + 1)
-        return Tallies(tuple(self._ids), np.stack(self._counts) if self._counts else np.zeros(shape, np.int64))
+        """In the order of the ids, whoever counted them."""
+        order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
+        counts = [self._counts[n] for n in order] or np.zeros((0, 3, self.num_classes + 1), np.int64)
+        return Tallies(tuple(self._ids[n] for n in order), np.asarray(counts))
 
 
 def mean_iou(counts: np.ndarray, rows: Sequence[int] | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from camkit import signals
+from camkit.defaults import MIXED_PIXELS
 from camkit.errors import CamkitError
 from camkit.types import Record, Size
 
@@ -75,6 +76,24 @@ def batches_by_size(
             held -= len(buckets[oldest])
             yield buckets.pop(oldest)
     yield from buckets.values()
+
+
+def mixed_batches(items: Iterable[Record | Failure], batch_size: int) -> Iterator[list[Record] | Failure]:
+    """Group photos as they come, as many as hold MIXED_PIXELS at most."""
+    batch: list[Record] = []
+    pixels = 0
+    for item in items:
+        if isinstance(item, Failure):
+            yield item
+            continue
+        more = 0 if item.image is None else item.image.shape[0] * item.image.shape[1]
+        if batch and (len(batch) == batch_size or pixels + more > MIXED_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(item)
+        pixels += more
+    if batch:
+        yield batch
 
 
 def usable_cores() -> int:

@@ -174,6 +174,7 @@ def write_activations(
     runtime: Runtime,
     batch_size: int = 1,
     threads: int = 0,
+    mixed: bool = False,
 ) -> Summary:
     """Run a step over those of the ids that the sink does not hold yet; `records` loads the ids it is given."""
     if sink.finished:
@@ -186,7 +187,7 @@ def write_activations(
         with show_progress(description, len(todo)) as progress:
             map_records(
                 records(todo), step, sink,
-                progress=progress, batch_size=batch_size, threads=threads, on_error=runtime.on_error,
+                progress=progress, batch_size=batch_size, threads=threads, mixed=mixed, on_error=runtime.on_error,
             )  # fmt: skip
     complete = sink.finish()
     seconds = time.monotonic() - start

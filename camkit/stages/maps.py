@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from camkit.defaults import COARSEST
+from camkit.defaults import COARSEST, MIXED_BATCH
 from camkit.errors import UsageError
 from camkit.pipeline.device import Device, choose_device, inference
 from camkit.pipeline.output import Output, Runtime, Summary, open_output, write_activations
@@ -44,6 +44,14 @@ class MapMethod(Protocol):
     def __call__(
         self, images: torch.Tensor, classes: torch.Tensor, size: Size
     ) -> tuple[torch.Tensor, Sequence[Notes]]: ...
+
+
+class MixedMethod(Protocol):
+    """The same of photos of any sizes: images [3, H, W], classes [C] → maps [C, *size] and notes of each."""
+
+    def __call__(
+        self, images: Sequence[torch.Tensor], classes: Sequence[torch.Tensor], sizes: Sequence[Size]
+    ) -> tuple[Sequence[torch.Tensor], Sequence[Notes]]: ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ def write_maps(
     input_size: int | None = None,
     kind: Literal["maps", "signed"] = "maps",
     load: Callable[[Network, Device], LoadedClassifier] | None = None,
+    mixed: Callable[[LoadedClassifier], MixedMethod | None] = lambda loaded: None,
 ) -> Summary:
     """Write a method's maps, or signed scores, of the classes present in every image.
 
@@ -106,6 +115,7 @@ def write_maps(
     stores      where these stores are
     input_size  longer side of the photo where neither `resize` nor the checkpoint says; None: native up to 1,000 px
     load        reads a network that is more than a classifier
+    mixed       the method for photos of all sizes at once, where that is wanted
     """
     device = choose_device(runtime.device, runtime.precision)
     grid = grid_of(size)
@@ -135,15 +145,16 @@ def write_maps(
             parents=parents,
         ),
     )
+    together, batch_size = mixed(loaded), runtime.batch_size
+    if together is None:
+        batch_size = device.batch_size(batch_size)
+    how: Any = {
+        "classifier": loaded.network, "device": device, "grid": grid, "score_threshold": inputs.score_threshold
+    }  # fmt: skip
     step = CountsEmptyMaps(
-        partial(
-            maps_of_batch,
-            method=method(loaded),
-            classifier=loaded.network,
-            device=device,
-            grid=grid,
-            score_threshold=inputs.score_threshold,
-        )
+        partial(maps_of_batch, method=method(loaded), **how)
+        if together is None
+        else partial(maps_of_photos, method=together, **how)
     )
     with open_output(
         output, header, selection.ids, selection.shard, inputs=[*inputs.files, network.ckpt, *stores]
@@ -155,11 +166,37 @@ def write_maps(
             step,
             description=command,
             runtime=runtime,
-            batch_size=device.batch_size(runtime.batch_size),
+            batch_size=batch_size or MIXED_BATCH,
+            mixed=together is not None,
         )
     if header.holds.unit:
         step.say(selection.classes)
     return summary
+
+
+def maps_of_photos(
+    batch: Sequence[Record],
+    *,
+    method: MixedMethod,
+    classifier: Classifier,
+    device: Device,
+    grid: Grid,
+    score_threshold: float,
+) -> list[Activation]:
+    """A method's maps of photos of any sizes. Photos without labels get the classes the classifier predicts."""
+    with inference(device):
+        images = [stack_images([record], device)[0] for record in batch]
+        present = [
+            present_classes([record], image[None], classifier, score_threshold)[0]
+            for record, image in zip(batch, images, strict=True)
+        ]
+        tables = [stack_classes([classes], device)[0] for classes in present]
+        made, notes = method(images, tables, [grid.of(record.size) for record in batch])
+        maps = [one.float().cpu().numpy() for one in made]
+    return [
+        Activation(record.id, values, classes, record.size, found if len(classes) else {})
+        for record, values, classes, found in zip(batch, maps, present, notes, strict=True)
+    ]
 
 
 def maps_of_batch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from camkit.data.classes import ClassIndex, is_background
@@ -73,14 +74,15 @@ def judge_predictions(
                 f"{predictions.source} and {truth} have no image in common: "
                 f"{examples(sorted(predictions.ids))} against {examples(sorted(known))}"
             )
-        reducer = reducer_for(
+        make = partial(
+            reducer_for,
             predictions.kind,
             len(predictions.classes),
             DEFAULT_THRESHOLDS if thresholds is None else thresholds,
             SEED_MARGINS if margins is None else margins,
             rows,
         )
-        measures, failures = fold_predictions(predictions, ids, masks, reducer, runtime)
+        measures, failures = fold_predictions(predictions, ids, masks, make, runtime)
         if not failures:
             say_if_foreign(measures.confusion, predictions.classes)
         threshold = MASK_THRESHOLD if measures.threshold is None else measures.threshold
@@ -88,7 +90,7 @@ def judge_predictions(
         tallies = None
         if interval:
             sure = [id for id in ids if id not in failures]
-            counter = TallyReducer(predictions.kind, threshold, len(predictions.classes))
+            counter = partial(TallyReducer, predictions.kind, threshold, len(predictions.classes))
             tallies, _ = fold_predictions(predictions, sure, masks, counter, runtime)
     report = make_report(
         measures.confusion,

@@ -15,10 +15,10 @@ from camkit.data.classes import VOC_CLASSES, read_classes
 from camkit.data.exchange.source import MEMO
 from camkit.data.masks import find_masks, read_mask
 from camkit.errors import CamkitError, StoreError, UsageError
-from camkit.pipeline.load import Failure, load_ahead
+from camkit.pipeline.load import Failure, load_ahead, usable_cores
 from camkit.pipeline.output import Runtime
 from camkit.pipeline.progress import show_progress
-from camkit.pipeline.run import Reducer, fold_records
+from camkit.pipeline.run import Mergeable, fold_records
 from camkit.pipeline.upstream import folders_of_input, name_of_input, open_input
 from camkit.stages.ground_truth import GroundTruth
 from camkit.store.reader import Reader
@@ -27,6 +27,7 @@ from camkit.types import Activation, Record, no_classes
 log = logging.getLogger("camkit")
 
 Result = TypeVar("Result")
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,16 @@ def fold_predictions(
     predictions: Predictions,
     ids: Sequence[str],
     masks: GroundTruth,
-    reducer: Reducer[Result],
+    make: Callable[[], Mergeable[Result]],
     runtime: Runtime,
 ) -> tuple[Result, Mapping[str, str]]:
-    """Predictions and truths of these images, one by one, into the reducer: its result, and failures by id."""
+    """Predictions and truths of these images into reducers, one for each core: the result, and failures by id.
+
+    NumPy lets go of the interpreter lock where it counts.
+    """
+    threads = min(usable_cores(), MOST_THREADS, len(ids)) if runtime.workers else 0
+    others = [make() for _ in range(threads if threads > 1 else 0)]
     requests = (predictions.read(id) for id in ids)
     records = load_ahead(requests, partial(_with_truth, masks=masks), workers=runtime.workers)
     with show_progress("evaluate", len(ids)) as progress:
-        return fold_records(records, reducer, progress=progress, on_error=runtime.on_error)
+        return fold_records(records, make(), progress=progress, on_error=runtime.on_error, others=others)

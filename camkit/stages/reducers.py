@@ -15,7 +15,7 @@ from camkit.evaluate.precision import PixelPrecisionAccumulator
 from camkit.evaluate.seeds import SignedSeedAccumulator
 from camkit.evaluate.sweep import Sweep, SweepAccumulator
 from camkit.methods.seeds import mask_of_probs
-from camkit.pipeline.run import Reducer
+from camkit.pipeline.run import Mergeable
 from camkit.stages.mask_rules import masks_of_batch
 from camkit.store.schema import in_words, kind_of, kinds_that
 from camkit.types import Activation, Record
@@ -40,7 +40,7 @@ def reducer_for(
     thresholds: Sequence[float] | np.ndarray,
     margins: Sequence[float],
     rows: Sequence[int] | None = None,
-) -> Reducer[Measures]:
+) -> Mergeable[Measures]:
     """rows: the classes whose mean is to be highest at the best threshold; None: all."""
     rule = kind_of(kind).mask
     if rule is None:
@@ -67,6 +67,10 @@ class MapsReducer:
         maps = upsample(activation.values, activation.size)
         self.sweep.update(maps, activation.classes, truth)
         self.precision.update(maps, activation.classes, truth)
+
+    def merge(self, other: MapsReducer) -> None:
+        self.sweep.merge(other.sweep)
+        self.precision.merge(other.precision)
 
     def compute(self) -> Measures:
         sweep = self.sweep.compute()
@@ -97,6 +101,9 @@ class MasksReducer:
             mask = mask_of_probs(probs, activation.classes, self.num_classes)
         self.confusion.update(mask, truth)
 
+    def merge(self, other: MasksReducer) -> None:
+        self.confusion.merge(other.confusion)
+
     def compute(self) -> Measures:
         return Measures(self.confusion.compute())
 
@@ -114,6 +121,10 @@ class SignedReducer:
         scores = upsample(activation.values, activation.size)
         self.seeds.update(scores, activation.classes, truth)
         self.precision.update(scores, activation.classes, truth)
+
+    def merge(self, other: SignedReducer) -> None:
+        self.seeds.merge(other.seeds)
+        self.precision.merge(other.precision)
 
     def compute(self) -> Measures:
         seeds = dict(zip(self.margins, self.seeds.compute(), strict=True))
@@ -137,6 +148,9 @@ class TallyReducer:
         _, truth = judged(record)
         (mask,) = self._masks([record])
         self.tallies.update(record.id, mask.values, truth)
+
+    def merge(self, other: TallyReducer) -> None:
+        self.tallies.merge(other.tallies)
 
     def compute(self) -> Tallies:
         return self.tallies.compute()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -16,7 +18,7 @@ from camkit.store.provenance import to_json
 from camkit.store.schema import MAX_PIXELS, Header, Kind
 from camkit.types import Activation, Size
 
-GZIP_LEVEL = 4
+GZIP_LEVEL = 1
 PLANE_CHUNKS_FROM = 1 << 20  # bytes
 MAX_RATIO = 1_100  # DEFLATE cannot do better than 1032:1; a dataset that claims more holds nothing
 SMALL = 1 << 16
@@ -131,8 +133,38 @@ def _check_superpixels(values: np.ndarray, where: str) -> None:
         raise StoreError(f"{where} has superpixels that are not numbered 0, 1, 2 … as they first appear, row by row")
 
 
-def write_record(group: h5py.Group, activation: Activation, values: np.ndarray, kind: Kind) -> None:
-    dataset = group.create_dataset(activation.id, data=values, **_layout(values.shape, values.dtype))
+def compress(values: np.ndarray) -> list[bytes]:
+    """What the filters of `_layout` make of its chunks: bytes shuffled, then deflated, of repetitions runs alone.
+
+    Of maps and masks that is as small as a thorough search makes them, in a third of the time (tests/bench). It lets go
+    of the interpreter lock.
+    """
+    layout = _layout(values.shape, values.dtype)
+    if not layout:
+        return []
+    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return [_deflated(part) for part in ([values] if layout["chunks"] == values.shape else values)]
+
+
+def _deflated(values: np.ndarray) -> bytes:
+    shuffled = np.ascontiguousarray(np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.itemsize).T)
+    stream = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return stream.compress(shuffled.data) + stream.flush()
+
+
+def _write_chunks(group: h5py.Group, id: str, values: np.ndarray, chunks: Sequence[bytes]) -> h5py.Dataset:
+    layout = _layout(values.shape, values.dtype)
+    dataset = group.create_dataset(id, values.shape, values.dtype.newbyteorder("<"), **layout)
+    for number, raw in enumerate(chunks):
+        dataset.id.write_direct_chunk((number, *[0] * (values.ndim - 1)), raw)
+    return dataset
+
+
+def write_record(
+    group: h5py.Group, activation: Activation, values: np.ndarray, kind: Kind, chunks: Sequence[bytes]
+) -> None:
+    """chunks: of the values, by `compress`."""
+    dataset = _write_chunks(group, activation.id, values, chunks)
     if kind.per_class:
         dataset.attrs["classes"] = np.asarray(activation.classes, np.int64)
     dataset.attrs["size"] = np.asarray(activation.size, np.int64)
@@ -169,7 +201,8 @@ def _copy_record(source: h5py.Dataset, group: h5py.Group, id: str, header: Heade
             mask, raw = source.id.read_direct_chunk(offset)
             dataset.id.write_direct_chunk(offset, raw, mask)
     else:
-        dataset = group.create_dataset(id, data=source[()].astype(dtype), **layout)
+        values = source[()].astype(dtype)
+        dataset = _write_chunks(group, id, values, compress(values))
     if header.holds.per_class:
         dataset.attrs["classes"] = classes
     dataset.attrs["size"] = np.asarray(size, np.int64)

@@ -97,15 +97,17 @@ class Shelf:
             file.close()
 
 
-def part_of(records: Sequence[tuple[Activation, np.ndarray]], failures: Mapping[str, str], kind: Kind) -> bytes:
+def part_of(
+    records: Sequence[tuple[Activation, np.ndarray, Sequence[bytes]]], failures: Mapping[str, str], kind: Kind
+) -> bytes:
     """Records and failures as an HDF5 file, made in memory so that a full disk is an ordinary error."""
     stream = io.BytesIO()
     with create_file(stream) as file:
         set_text(file, "format", "camkit part")
         root, made = file.create_group(kind.group), set[str]()
-        for activation, values in records:
+        for activation, values, chunks in records:
             make_folders(root, activation.id, made)
-            write_record(root, activation, values, kind)
+            write_record(root, activation, values, kind, chunks)
         root, made = file.create_group(FAILURES), set[str]()
         for id, message in failures.items():
             make_folders(root, id, made)

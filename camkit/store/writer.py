@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from camkit.errors import OutputError, StoreError, UsageError
 from camkit.store.attributes import damage
-from camkit.store.codec import default_dtype, encode, read_failure
+from camkit.store.codec import compress, default_dtype, encode, read_failure
 from camkit.store.durable import Due, DurableWriter
 from camkit.store.files import open_file
 from camkit.store.join import index_files, join_files, part_of
@@ -24,8 +25,10 @@ PART_RECORDS = 64
 PART_BYTES = 8 << 20
 PART_SECONDS = 5.0
 
-Record = tuple[Activation, np.ndarray]
-"""An activation, and its values as they are stored."""
+COMPRESSING = 2  # threads, which keep the caller from waiting; HDF5 is the caller's alone
+
+Record = tuple[Activation, np.ndarray, "Future[list[bytes]]"]
+"""An activation, its values as they are stored, and their chunks as soon as they are compressed."""
 
 
 class Writer(DurableWriter[Record]):
@@ -50,6 +53,7 @@ class Writer(DurableWriter[Record]):
         _check_options(header, shard, dtype)
         self._dtype = dtype or default_dtype(header)
         self._whole = False
+        self._threads = ThreadPoolExecutor(COMPRESSING, thread_name_prefix="camkit-store")
         due = Due(part_seconds, part_bytes, part_records)
         super().__init__(out, header, ids, due, shard=shard, overwrite=overwrite)
 
@@ -111,14 +115,19 @@ class Writer(DurableWriter[Record]):
         self._check_new(activation.id)
         values = encode(activation, self.header, self._dtype)
         to_json(activation.notes)
-        self._keep(activation.id, (activation, values))
+        self._keep(activation.id, (activation, values, self._threads.submit(compress, values)))
         self._flush_if_due()
 
     def _size(self, kept: Record) -> int:
         return kept[1].nbytes
 
     def _write_part(self) -> None:
-        self._publish(part_of([*self._pending.values()], self._pending_failures, self.header.holds))
+        records = [(activation, values, chunks.result()) for activation, values, chunks in self._pending.values()]
+        self._publish(part_of(records, self._pending_failures, self.header.holds))
+
+    def _release(self) -> None:
+        super()._release()
+        self._threads.shutdown(wait=False)
 
     def finish(self) -> bool:
         """Join the parts. True: the store is at `out`; False: other shards of the run have to finish first."""

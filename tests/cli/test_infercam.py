@@ -190,3 +190,15 @@ def test_prototypes_are_for_lpcam_alone(world: World, tmp_path: Path) -> None:
     assert missing.returncode == 2
     assert "prototypes" in said(missing)
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_patches_on_a_grid_share_passes_whatever_the_batch(world: World, tmp_path: Path) -> None:
+    result = camkit(*infercam(world, "--out", "a.h5", "--snap", "16"), cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    result = camkit(*infercam(world, "--out", "b.h5", "--snap", "16", "--batch-size", "3"), cwd=tmp_path)
+    assert result.returncode == 0, said(result)
+    with open_store(tmp_path / "a.h5") as one, open_store(tmp_path / "b.h5") as other:
+        assert one.header.provenance["parameters"]["snap"] == 16
+        assert one.ids == other.ids == world.ids
+        for id in one.ids:
+            assert np.abs(one.read(id).values.astype(float) - other.read(id).values).max() < 2e-2

@@ -14,10 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camkit.errors import UsageError
 from camkit.methods.cam import cam, multi_scale_cam
-from camkit.methods.infercam import Inference, Patch, Views, infer_cam, plan
+from camkit.methods.infercam import Inference, Patch, Views, _window, infer_cam, infer_photos, passes_of, plan
 from camkit.methods.response import normalise, sum_responses
 from camkit.methods.split import centre_of_mass, quarters, wrapped_quarters
+from camkit.settings.infercam import GPU_SNAP, PRESETS, InferCamSettings
 from camkit.types import Activation
 from tests.methods.test_response import TinyClassifier, as_batch, photo
 from tests.reference import infercam as reference
@@ -318,3 +320,76 @@ def test_parity_with_the_published_program(oracles: Path, tmp_path: Path) -> Non
         difference = np.abs(activation.values - expected[f"{activation.id}_png_maps"])
         print(activation.id, difference.max())
         assert difference.max() <= 5e-3
+
+
+@given(
+    seen=st.tuples(st.integers(1, 90), st.integers(1, 90)), snap=st.integers(1, 40), context=st.integers(0, 9),
+    corners=st.tuples(*[st.floats(0, 1)] * 4),
+)  # fmt: skip
+def test_windows_grow_to_the_grid_as_far_as_the_image_goes(
+    seen: tuple[int, int], snap: int, context: int, corners: tuple[float, float, float, float]
+) -> None:
+    top, left, bottom, right = (round(share * seen[n % 2]) for n, share in enumerate(corners))
+    box = (min(top, bottom), min(left, right), max(top, bottom), max(left, right))
+    plain = _window(box, seen, Inference(context=context))
+    grown = _window(box, seen, Inference(context=context, snap=snap))
+    assert plain == tuple(max(0, box[n] - context) if n < 2 else min(seen[n % 2], box[n] + context) for n in range(4))
+    for n in (0, 1):
+        assert 0 <= grown[n] <= plain[n]
+        assert plain[n + 2] <= grown[n + 2] <= seen[n]
+        length = grown[n + 2] - grown[n]
+        assert length == min(seen[n], -(-(plain[n + 2] - plain[n]) // snap) * snap)
+
+
+def together(
+    images: list[torch.Tensor], classes: list[list[int]], inference: Inference
+) -> tuple[list[torch.Tensor], list[dict[str, Any]], list[tuple[int, ...]]]:
+    """Maps, notes, and the shape of every pass."""
+    passes: list[tuple[int, ...]] = []
+
+    def response(photos: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        passes.append(tuple(photos.shape))
+        return cam(photos, asked, classifier=TinyClassifier())
+
+    found, notes = infer_photos(
+        [image[0] for image in images], [torch.tensor(c) for c in classes], [(11, 15)] * len(images),
+        response=response, inference=inference, views=ONCE, mean_colour=COLOUR,
+    )  # fmt: skip
+    return found, notes, passes
+
+
+def test_photos_of_all_sizes_share_passes_and_get_the_maps_they_get_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [as_batch(photo(height, 60, seed)) for seed, height in enumerate((44, 46, 60, 44))]
+    classes, snapped = [[1], [0, 2], [0, 1, 3], [2]], Inference(snap=32)
+    found, notes, passes = together(images, classes, snapped)
+    alone = [together([image], [asked], snapped) for image, asked in zip(images, classes, strict=True)]
+    for maps, note, one in zip(found, notes, alone, strict=True):
+        torch.testing.assert_close(maps, one[0][0], atol=1e-4, rtol=1e-4)
+        assert [patch["box"] for patch in note["patches"]] == [patch["box"] for patch in one[1][0]["patches"]]
+    assert len(passes) < 0.9 * sum(len(one[2]) for one in alone)
+    monkeypatch.setattr("camkit.methods.infercam.LARGEST_PASS", 5000)
+    small, _, more = together(images, classes, snapped)
+    assert len(more) > len(passes)
+    assert max(shape[0] * shape[2] * shape[3] for shape in more) <= 2 * 5000
+    for maps, one in zip(small, found, strict=True):
+        torch.testing.assert_close(maps, one, atol=1e-4, rtol=1e-4)
+
+
+def test_a_grid_of_one_pixel_is_the_exact_mode_but_for_rounding() -> None:
+    images, classes = [as_batch(photo(44, 60, 3)), as_batch(photo(30, 50, 4))], [[1], [0, 1, 3]]
+    found, _, _ = together(images, classes, Inference(snap=1))
+    for image, asked, maps in zip(images, classes, found, strict=True):
+        exact, _ = run(image, [asked], Inference(), size=(11, 15))
+        torch.testing.assert_close(maps, exact[0], atol=1e-4, rtol=1e-4)
+
+
+def test_batches_on_a_gpu_have_few_sizes() -> None:
+    assert [passes_of(n) for n in (1, 2, 3, 4, 5, 8, 9, 33)] == [1, 2, 4, 4, 8, 8, 16, 64]
+
+
+def test_the_grid_is_the_default_on_a_gpu_alone() -> None:
+    assert [InferCamSettings().on(device).snap for device in ("cpu", "cuda")] == [0, GPU_SNAP]
+    assert PRESETS["published"].on("cuda").snap == 0
+    assert InferCamSettings(snap=0).on("cuda").snap == 0
+    with pytest.raises(UsageError, match="--snap is not part of the published program"):
+        replace(PRESETS["published"], snap=32)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +157,53 @@ def test_fold_gives_the_result_and_the_failures() -> None:
     assert fold_records(items, Count(), progress=Silent()) == (2, {"bad": "of another size", "gone": "no such file"})
     with pytest.raises(InputError, match="bad: of another size"):
         fold_records(items, Count(), progress=Silent(), on_error="stop")
+
+
+class Sum:
+    """Of the pixels of photos, in whole numbers."""
+
+    def __init__(self) -> None:
+        self.sum, self.names = 0, set[str]()
+
+    def update(self, record: Record) -> None:
+        if record.id == "bad":
+            raise InputError("of another size")
+        time.sleep(0.001)
+        self.sum += record.size[0]
+        self.names.add(threading.current_thread().name)
+
+    def merge(self, other: Sum) -> None:
+        self.sum += other.sum
+        self.names |= other.names
+
+    def compute(self) -> tuple[int, int]:
+        return self.sum, len(self.names)
+
+
+def test_reducers_in_threads_are_merged() -> None:
+    items = [record(str(n), (n + 1, 4)) for n in range(40)] + [record("bad")]
+    (total, threads), failures = fold_records(items, Sum(), progress=Silent(), others=[Sum(), Sum()])
+    assert (total, failures) == (sum(range(41)), {"bad": "of another size"})
+    assert threads == 2
+    (total, threads), _ = fold_records(items, Sum(), progress=Silent())
+    assert (total, threads) == (sum(range(41)), 1)
+
+
+def test_short_memory_halves_the_batches_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
+    sizes: list[int] = []
+
+    def greedy(batch: Sequence[Record]) -> list[Activation]:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return step(batch)
+
+    sink = Kept()
+    map_records((record(str(n)) for n in range(20)), greedy, sink, progress=Silent(), batch_size=8)
+    assert sink.written == [str(n) for n in range(20)]
+    assert not sink.failed
+    assert sizes == [8, 4, 2, 2, 2, 2, *[2] * 6]
+    assert [line.message for line in caplog.records] == [
+        "out of memory with 8 photos at once; going on with 4 (see --batch-size)",
+        "out of memory with 4 photos at once; going on with 2 (see --batch-size)",
+    ]
