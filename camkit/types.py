@@ -38,6 +38,9 @@ ScoresForm = Literal["tsv", "jsonl", "json"]
 Format = Literal["psa", "irn", "npz", "png", "coco", "deeplab", "huggingface"]
 """In which other programs keep maps and masks."""
 
+ExportFormat = Literal[Format, "coco-instances", "yolo-seg", "ultralytics", "cvat", "label-studio"]
+"""The same, and those that masks are handed on in."""
+
 Unlabelled = Literal["stop", "skip", "predict"]
 """What becomes of images that the labels do not speak of."""
 

@@ -7,7 +7,7 @@ import typer
 
 from camkit.cli import options as o
 from camkit.defaults import MASK_THRESHOLD
-from camkit.types import Format
+from camkit.types import ExportFormat
 
 
 def command(
@@ -19,14 +19,14 @@ def command(
             help="Input store, or the shards of one; - or nothing in a pipe: standard input. Then the folder to write.",
         ),
     ],
-    format: Annotated[Format, o.OUTPUT("What is to read the files.")],
+    format: Annotated[ExportFormat, o.OUTPUT("What is to read the files.")],
     threshold: Annotated[
         float | None,
         o.METHOD(f"Of maps that become masks: as of camkit mask. Default: {MASK_THRESHOLD:g}.", low=0.0, high=1.0),
     ] = None,
     images: Annotated[
         Path | None,
-        o.IMAGES("Of deeplab, huggingface: where the photos are. Default: where the store's were."),
+        o.IMAGES("Of formats that name or copy photos: where these are. Default: where the store's were."),
     ] = None,
     list: Annotated[
         Path | None,
@@ -44,12 +44,19 @@ def command(
     coco: results.json with run lengths, which cannot say undecided
     deeplab: masks, and a list of photos and masks
     huggingface: photos, masks and metadata.jsonl, for load_dataset("imagefolder")
+    coco-instances: instances.json with images, categories, and connected parts as instances
+    yolo-seg: photos, a polygon for each connected part (holes are cut open), data.yaml
+    ultralytics: photos, grey masks (0 background, 255 ignored), data.yaml
+    cvat: annotations.xml (CVAT for images 1.1), masks as run lengths
+    label-studio: tasks.json, brushes as predictions
 
     camkit export cams.h5 out_cam/ --format psa
 
     camkit export masks.h5 VOC2012/SegmentationClassPseudo --format deeplab --list train_pseudo.txt
 
     camkit crf cams.h5 | camkit export masks/ --format png
+
+    camkit export masks.h5 to-correct/ --format cvat
     """
     from camkit.cli.console import close_with
     from camkit.stages.export import export_store

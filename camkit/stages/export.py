@@ -11,12 +11,22 @@ from typing import Any
 
 from camkit.data.exchange.coco_results import CocoTarget
 from camkit.data.exchange.deeplab import DeeplabTarget
+from camkit.data.exchange.gathered import (
+    Gathered,
+    coco_file,
+    coco_image,
+    cvat_file,
+    cvat_image,
+    label_studio_file,
+    label_studio_task,
+)
 from camkit.data.exchange.huggingface import HuggingFaceTarget
 from camkit.data.exchange.irn import write_irn
 from camkit.data.exchange.npz import write_npz
 from camkit.data.exchange.png import write_png
 from camkit.data.exchange.psa import write_psa
 from camkit.data.exchange.writing import OneFile, Target
+from camkit.data.exchange.yolo import YoloTarget
 from camkit.data.images import find_images
 from camkit.data.reading import examples
 from camkit.defaults import MASK_THRESHOLD
@@ -44,7 +54,15 @@ from camkit.upsample import upsample
 log = logging.getLogger("camkit")
 
 MAKER = Maker("camkit export", "camkit export", "an export")
-MASKS = ("png", "coco", "deeplab", "huggingface")
+GATHERED: Mapping[str, tuple[str, Any, Any]] = {
+    "coco-instances": ("instances.json", coco_image, coco_file),
+    "cvat": ("annotations.xml", cvat_image, cvat_file),
+    "label-studio": ("tasks.json", label_studio_task, label_studio_file),
+}
+"""The one file, what it says of an image, and how all of that becomes it."""
+WITH_PHOTOS = ("deeplab", "huggingface", "yolo-seg", "ultralytics")
+MASKS = ("png", "coco", *GATHERED, *WITH_PHOTOS)
+MOST_IN_8_BITS = 254
 TAKES: Mapping[str, Callable[[Kind], bool]] = {
     "psa": lambda kind: kind.per_class and kind.unit,
     "irn": lambda kind: kind.class_maps and kind.unit,
@@ -75,7 +93,7 @@ def export_store(
 
     threshold  of a maps store, for formats of masks: as of `camkit mask`
     list       deeplab: the list to write; None: list.txt in the folder
-    images     deeplab, huggingface: where the photos are; None: where the store's were
+    images     of formats that name or copy the photos: where they are; None: where the store's were
     """
     paths, folder = paths_of(sources), Path(folder)
     list, images = (None if path is None else Path(path) for path in (list, images))
@@ -128,11 +146,28 @@ def _target(format: str, store: Reader, folder: Path, list: Path | None, images:
         return OneFile(suffix, encode(store.header.holds))
     if format == "coco":
         return CocoTarget.of(classes, store.ids)
+    if format in GATHERED:
+        ending, describe, gather = GATHERED[format]
+        return Gathered(ending, describe, gather, classes, _names(store, images))
     photos = _photos(store, images)
+    if format in ("yolo-seg", "ultralytics"):
+        if format == "ultralytics" and len(classes) > MOST_IN_8_BITS:
+            raise UsageError(f"the format ultralytics keeps classes in 8 bits, which {len(classes)} do not fit")
+        return YoloTarget(classes, photos, semantic=format == "ultralytics")
     if format == "deeplab":
         check_inputs_stay(list, [*store.paths, *photos.values()], "choose another --list")
         return DeeplabTarget.of(folder, list, photos)
     return HuggingFaceTarget(classes, photos)
+
+
+def _names(store: Reader, images: Path | None) -> dict[str, str]:
+    """The files' names below their folder, where they are known: a tool is to find its photos by them."""
+    try:
+        photos = _photos(store, images)
+    except UsageError:
+        log.warning("the photos are not known here: images go by their ids, without a suffix; give --images FOLDER")
+        return {}
+    return {id: f"{id}{path.suffix}" for id, path in photos.items()}
 
 
 def _photos(store: Reader, images: Path | None) -> dict[str, Path]:

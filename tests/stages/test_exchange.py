@@ -25,7 +25,7 @@ from tests.data.exchange.programs import random_maps, random_probs, write_irn_ca
 NAMES = ("ant", "bee", "çava")
 IDS = ("a1", "día 1/t2", "día 1/ü3")
 SIZE = (13, 18)
-FLAT_IDS = ("a1", "t2", "ü3")  # lists of columns cannot hold names with spaces
+FLAT_IDS = ("a1", "t2", "ü3")
 PRESENT: dict[str, Sequence[int]] = {"a1": [0, 2], "día 1/t2": [1], "día 1/ü3": [], "t2": [1], "ü3": []}
 MASK_FORMATS = list(MASKS)
 
@@ -255,11 +255,6 @@ class TestExport:
         photos.rename(tmp_path / "elsewhere")
         with pytest.raises(InputError, match=r"were in .*photos, which is not there\ngive --images"):
             export_store(store, tmp_path / "out", "huggingface")
-
-    def test_names_with_spaces_do_not_fit_into_columns(self, photos, tmp_path):
-        store = write_store(tmp_path / "store.h5", "masks")
-        with pytest.raises(InputError, match="a list of columns cannot hold names with spaces"):
-            export_store(store, tmp_path / "out", "deeplab")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

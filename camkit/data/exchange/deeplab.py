@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from camkit.data.reading import brief, examples, is_file, is_folder
 from camkit.data.writing import write_whole
 from camkit.errors import InputError, UsageError
 from camkit.types import Activation
+
+log = logging.getLogger("camkit")
 
 LIST = "list.txt"
 _PARENTS = 4
@@ -41,7 +44,7 @@ def read_deeplab(path: Path, ask: Ask) -> Source:
 
 def is_pairs(list_file: Path, root: Path | None = None) -> bool:
     """Whether a text file begins with a line of an image and a PNG, which lies below `root` if that is given."""
-    columns = next(list_lines(list_file), "").split()
+    columns = _columns(next(list_lines(list_file), ""))
     if (
         len(columns) != 2
         or not columns[1].lower().endswith(".png")
@@ -51,11 +54,16 @@ def is_pairs(list_file: Path, root: Path | None = None) -> bool:
     return root is None or is_file(root / columns[1].lstrip("/"))
 
 
+def _columns(line: str) -> list[str]:
+    """Of names with spaces the columns have a tab between them."""
+    return line.split("\t") if "\t" in line else line.split()
+
+
 def read_pairs(list_file: Path) -> list[tuple[str, str]]:
     """Paths of images and masks, without a slash in front."""
     pairs = []
     for line in list_lines(list_file):
-        columns = [column.lstrip("/") for column in line.split()]
+        columns = [column.lstrip("/") for column in _columns(line)]
         if len(columns) != 2 or any(".." in column.split("/") for column in columns):
             raise InputError(f"{list_file} should name an image and a mask below one root a line, not {brief(line)!r}")
         pairs.append((columns[0], columns[1]))
@@ -100,13 +108,16 @@ class DeeplabTarget:
         masks = folder.resolve()
         images = {id: path.resolve() for id, path in photos.items()}
         root = os.path.commonpath([masks, *{path.parent for path in images.values()}])
-        lines = {
-            id: f"/{os.path.relpath(image, root)} /{os.path.relpath(masks / f'{id}.png', root)}"
+        pairs = {
+            id: (f"/{os.path.relpath(image, root)}", f"/{os.path.relpath(masks / f'{id}.png', root)}")
             for id, image in images.items()
         }
-        strange = [line for line in lines.values() if len(line.split()) != 2]
+        strange = [name for names in pairs.values() for name in names if len(name.split()) != 1]
+        if any("\t" in name for name in strange):
+            raise InputError(f"a list of columns cannot hold names with tabs: {examples(strange)}")
         if strange:
-            raise InputError(f"a list of columns cannot hold names with spaces: {examples(strange)}")
+            log.warning("names hold spaces (%s): the columns have a tab between them", examples(strange))
+        lines = {id: ("\t" if strange else " ").join(names) for id, names in pairs.items()}
         target = (list_file or folder / LIST).absolute()
         return cls(target, lines, (str(target),))
 

@@ -97,7 +97,7 @@ class HuggingFaceTarget:
 
     def write(self, folder: Path, activation: Activation) -> None:
         photo, mask = (folder / name for name in self.files(activation.id))
-        _copy(self.photos[activation.id], photo)
+        copy_photo(self.photos[activation.id], photo)
         write_mask(mask, activation.values)
         self._present[activation.id] = self._names(activation.values)
 
@@ -122,7 +122,7 @@ class HuggingFaceTarget:
         return f"{_MASKS}/{id}.png"
 
 
-def _copy(photo: Path, target: Path) -> None:
+def copy_photo(photo: Path, target: Path) -> None:
     try:
         with photo.open("rb") as source:
             write_whole(target, lambda file: shutil.copyfileobj(source, file))
