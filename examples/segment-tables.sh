@@ -19,6 +19,7 @@ fi
 [ $# -ge 4 ] || { sed -n '2,8s/^# *//p' "$0" >&2; exit 2; }
 table=$1 masks=$2 weights=$3 val=$4 out=${5:-segment-tables}
 truth=${TRUTH:-$val}
+export CAMKIT_PHOTOS="${CAMKIT_PHOTOS:-$val}"  # MASKS may name photos there: of COCO give train2014/
 size=${size:-683}  # of UperNet: what its program fits into 2,048×512 has this longer side, for most photos
 mkdir -p "$out"
 split=()
