@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import select
+import shutil
 import signal
 import tempfile
 import time
@@ -69,9 +70,18 @@ def mutated(data: bytes, seed: int) -> bytes:
 def attack(read: Reader, samples: list[Path], tries: int, first: int = 0) -> Count:
     """Read so many damaged copies, in a process that may crash or hang; it is begun anew behind what it died of."""
     count = Count()
+    if tries > 1:
+        _load_what_is_needed(read, samples)
     while count.tries < tries:
         _in_a_child(read, samples, first + count.tries, tries - count.tries, count)
     return count
+
+
+def _load_what_is_needed(read: Reader, samples: list[Path]) -> None:
+    """Once, not in every child."""
+    for sample in samples:
+        with tempfile.TemporaryDirectory() as folder, suppress(CamkitError):
+            read(Path(shutil.copy(sample, folder)))
 
 
 def _in_a_child(read: Reader, samples: list[Path], first: int, tries: int, count: Count) -> None:
