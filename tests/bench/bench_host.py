@@ -1,0 +1,44 @@
+"""What the stages cost beside their network, which is replaced by zeros: host milliseconds per photo of one core.
+
+    OMP_NUM_THREADS=1 python -m tests.bench.bench_host [PHOTOS]
+
+Of drawn photos of VOC's sizes; decoding, resizing, maps and store included. CPU time of the process, of the second run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import camkit
+from tests.bench.bench_gpu import Watched, stages, watching, write_photos
+from tests.models.tiny import tiny_checkpoint
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    photos = int(sys.argv[1]) if sys.argv[1:] else 40
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs, network = (
+            write_photos(folder, photos),
+            camkit.Network(tiny_checkpoint(folder / "n.pth", "resnet50-irn")),
+        )
+        for stage, run in stages().items():
+            for _ in range(2):
+                watched, cpu = Watched(empty=True), time.process_time()
+                output = camkit.Output(folder / "out.h5", overwrite=True)
+                watching(watched, lambda: run(inputs, network, output, camkit.Runtime(device="cpu")))  # noqa: B023
+                cpu = time.process_time() - cpu
+            calls = sum(watched.shapes.values()) / photos
+            print(
+                f"{stage:26} {1000 * cpu / photos:7.2f} ms per photo, {calls:6.1f} calls, {len(watched.shapes)} shapes"
+            )
+
+
+if __name__ == "__main__":
+    main()
