@@ -71,6 +71,7 @@ class Watched:
     def __init__(self, *, empty: bool = False) -> None:
         self.shapes: Counter[tuple[int, ...]] = Counter()
         self.seconds, self.empty = 0.0, empty
+        self.cpu: list[float] = []  # before every call
         self.features: Any = None
 
     def watch(self, network: Any) -> None:
@@ -79,6 +80,7 @@ class Watched:
 
         def features(x: torch.Tensor) -> torch.Tensor:
             self.shapes[tuple(x.shape)] += 1
+            self.cpu.append(time.process_time())
             if self.empty:
                 return x.new_zeros(len(x), channels, -(-x.shape[2] // 16), -(-x.shape[3] // 16))
             start = now(x)
