@@ -24,18 +24,14 @@ def main() -> None:
     photos = int(sys.argv[1]) if sys.argv[1:] else 40
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        inputs, network = (
-            write_photos(folder, photos),
-            camkit.Network(tiny_checkpoint(folder / "n.pth", "resnet50-irn")),
-        )
+        inputs = write_photos(folder, photos)
+        network = camkit.Network(tiny_checkpoint(folder / "n.pth", "resnet50-irn"))
         for stage, run in stages().items():
             watched, output = Watched(empty=True), camkit.Output(folder / "out.h5", overwrite=True)
             watching(watched, lambda: run(inputs, network, output, camkit.Runtime(device="cpu")))  # noqa: B023
             cpu = watched.cpu[-1] - watched.cpu[len(watched.cpu) // 4]  # of three quarters of them: warm
-            calls = sum(watched.shapes.values()) / photos
-            print(
-                f"{stage:26} {1000 * cpu / (0.75 * photos):7.2f} ms per photo, {calls:6.1f} calls, {len(watched.shapes)} shapes"
-            )
+            told = f"{sum(watched.shapes.values()) / photos:6.1f} calls, {len(watched.shapes)} shapes"
+            print(f"{stage:26} {1000 * cpu / (0.75 * photos):7.2f} ms per photo, {told}", flush=True)
 
 
 if __name__ == "__main__":
