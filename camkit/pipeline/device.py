@@ -24,6 +24,11 @@ class Device:
     def is_cpu(self) -> bool:
         return self.torch_device.type == "cpu"
 
+    @property
+    def threads(self) -> int:
+        """A GPU works on a batch in a thread of its own, while the results of the last one are written here."""
+        return 0 if self.is_cpu else 1
+
     def batch_size(self, asked: int | None) -> int:
         """A CPU gains nothing from batches of photos: the mirror image already fills its cores."""
         if asked is not None:

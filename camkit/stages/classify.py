@@ -61,6 +61,7 @@ def classify(
             description="classify",
             runtime=runtime,
             batch_size=device.batch_size(runtime.batch_size),
+            threads=device.threads,
         )
     return summary, labels
 

@@ -168,6 +168,7 @@ def write_maps(
             runtime=runtime,
             batch_size=batch_size or MIXED_BATCH,
             mixed=together is not None,
+            threads=device.threads,
         )
     if header.holds.unit:
         step.say(selection.classes)

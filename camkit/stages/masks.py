@@ -21,10 +21,11 @@ from camkit.data.found_images import STANDARD_INPUT
 from camkit.data.reading import examples
 from camkit.data.saliency import find_saliency
 from camkit.errors import InputError, LabelError, PartialFailure, StepError, UsageError
+from camkit.models.weights import PACKAGES
 from camkit.pipeline.output import Runtime, check_inputs_stay
 from camkit.pipeline.progress import duration
 from camkit.pipeline.select import Inputs, Selection, select, wants_predicted
-from camkit.settings.masks import SEGMENTER, MasksPlan
+from camkit.settings.masks import PACKAGED, SEGMENTER, MasksPlan
 from camkit.settings.segmentation import ARCHITECTURES, Teaching
 from camkit.stages.training import classes_to_learn
 
@@ -173,17 +174,21 @@ def _steps(
     run = _words(("--device", runtime.device if runtime.device != "auto" else None))
     anew = ("--overwrite",) if overwrite else ()
     ckpt = out / "classifier.safetensors" if brought.ckpt is None else brought.ckpt
+    packaged = brought.ckpt is None and plan.init in PACKAGES
+    size = plan.resize or (PACKAGED.resize if packaged else None)
+    fine = _words(("--output-stride", PACKAGED.mapped if packaged else None))
     if brought.ckpt is None:
         epochs = plan.epochs_of(photos)
         words = (
             "classify-train", *chosen, *(("--unlabelled", "skip") if beyond else ()),
             "--init", plan.init, "--preset", "efficientnet", "--epochs", str(epochs),
-            *_words(("--input-size", plan.resize)), *run, *anew, "--out", str(ckpt),
+            *_words(("--output-stride", PACKAGED.learned if packaged else None), ("--input-size", size)),
+            *run, *anew, "--out", str(ckpt),
         )  # fmt: skip
         yield Step(
             f"a classifier learns from the tags, {epochs} epochs", words, SECONDS["classify-train"] * photos * epochs
         )
-    network = ("--ckpt", str(ckpt), *_words(("--resize", plan.resize)))
+    network = ("--ckpt", str(ckpt), *_words(("--resize", plan.resize)), *fine)
     maps = out / f"{plan.how}.h5"
     chosen = (*chosen, *beyond)
 
@@ -211,7 +216,7 @@ def _steps(
         segmenter, epochs = out / "segmenter.safetensors", plan.segment_epochs_of(photos)
         words = (
             "segment-train", out / "probs.h5", *untagged, "--init", ckpt, "--preset", SEGMENTER, "--epochs", epochs,
-             *_words(("--input-size", plan.resize), ("--saliency", brought.saliency)),
+             *fine, *_words(("--input-size", size), ("--saliency", brought.saliency)),
             *_words(("--saliency-is", plan.saliency_is if brought.saliency else None)),
             *run, *anew, "--out", segmenter,
         )  # fmt: skip

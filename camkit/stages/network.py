@@ -112,7 +112,9 @@ def stack_images(batch: Sequence[Record], device: Device) -> torch.Tensor:
     import torch
 
     arrays = [record.image for record in batch if record.image is not None]
-    images = torch.from_numpy(np.stack(arrays)).to(device.torch_device)
+    images = torch.from_numpy(np.stack(arrays))
+    if not device.is_cpu:
+        images = images.pin_memory().to(device.torch_device, non_blocking=True)
     return images.permute(0, 3, 1, 2).float()
 
 

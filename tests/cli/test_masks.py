@@ -123,6 +123,14 @@ def test_what_cannot_work_is_said_before_anything_is_made(scenes: Path, tmp_path
     check_error(camkit("masks", "nowhere", "--out", "made", cwd=tmp_path), 4, "nowhere")
 
 
+def test_packaged_weights_learn_on_a_coarse_grid_and_see_on_a_fine_one(scenes: Path, tmp_path: Path) -> None:
+    lines = camkit("masks", scenes, "--out", "made", "--plan", cwd=tmp_path).stdout.decode().splitlines()
+    steps = [shlex.split(line)[1:] for line in lines]
+    grids = {step[0]: step[step.index("--output-stride") + 1] for step in steps if "--output-stride" in step}
+    assert grids == {"classify-train": "32", "cam": "16", "lpcam-cluster": "16", "lpcam-apply": "16"}
+    assert steps[0][steps[0].index("--input-size") + 1] == "400"
+
+
 def test_few_photos_are_told(scenes: Path, tmp_path: Path) -> None:
     result = camkit("masks", scenes, "--out", "made", "--plan", cwd=tmp_path)
     assert f"only {SCENES} photos" in said(result)
