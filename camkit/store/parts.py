@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,11 @@ from typing import Any
 
 from camkit.errors import CamkitError, OutputError, UsageError
 from camkit.store.files import parts_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 PART = re.compile(r"part-(\d{6,})-(?:(\d+)-of-(\d+)|store)\.h5")
 LOCK = re.compile(r"lock-(\d+)-of-(\d+)")
@@ -40,7 +44,8 @@ def _forget_locks() -> None:
     _locks_held.clear()
 
 
-os.register_at_fork(after_in_child=_forget_locks)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager
@@ -83,6 +88,8 @@ class Lock:
     """A file lock the kernel lets go of when its process ends, however it ends."""
 
     def __init__(self, path: Path, *, wait: bool) -> None:
+        if fcntl is None:
+            raise OutputError(f"{path}: this system has no file locks that camkit knows; on Windows run it in WSL")
         self.path = path
         self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
