@@ -4,8 +4,12 @@ The public names stand in `__init__.pyi`, where type checkers look for them. The
 `import camkit` costs nothing, and reading a store does not need torch.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
+
+if sys.platform == "win32":  # nothing is lost in a kill because of file locks and signals that Windows lacks
+    raise ImportError("camkit needs Linux or macOS; on Windows run it in WSL, the Windows Subsystem for Linux")
 
 
 def _homes() -> dict[str, str]:

@@ -38,6 +38,7 @@ from camkit.stages.refine_amr import refine_amr as refine_amr
 from camkit.stages.refine_pixel import refine_pixel as refine_pixel
 from camkit.stages.refine_superpixel import refine_superpixel as refine_superpixel
 from camkit.stages.refine_walk import refine_walk as refine_walk
+from camkit.stages.review import review as review
 from camkit.stages.segment import segment as segment
 from camkit.stages.segment_train import segment_train as segment_train
 from camkit.stages.show import show_sheet as show_sheet

@@ -23,4 +23,6 @@ INTERVAL_LEVEL = 0.95
 TILE, LARGE_TILE = 240, 640
 """Longer side of a picture: of several, and of the only one."""
 SHEET_LIMIT = 24
+REVIEW_TOP = 200
+"""Images that are told to be looked at first."""
 SECONDS_BETWEEN_SAVES = 300.0

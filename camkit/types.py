@@ -50,6 +50,9 @@ Rule = Literal["threshold", "icd"]
 Sort = Literal["id", "worst", "best"]
 """Of the images that are shown: by id, or by how well the first store does."""
 
+Doubt = Literal["entropy", "margin", "disagreement"]
+"""By what a mask is doubtful."""
+
 Pooling = Literal["average", "maximum"]
 """How a classifier's scores at all positions become one score."""
 

@@ -28,7 +28,7 @@ from camkit.text import lines_of
 COMMANDS = (
     "demo", "masks", "classify", "classify-train", "cam", "infercam", "dcsm", "lpcam-cluster", "lpcam-apply",
     "icd-train", "icd-apply", "affinity-train", "irn-train", "segment-train", "segment", "crf", "superpixels",
-    "refine", "mask", "evaluate", "show", "info", "merge", "import", "export", "toy-world",
+    "refine", "mask", "evaluate", "show", "review", "info", "merge", "import", "export", "toy-world",
 )  # fmt: skip
 INTERRUPTED = 130
 

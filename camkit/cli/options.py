@@ -97,7 +97,7 @@ DtypeOfSome = Annotated[types.Dtype | None, OUTPUT("Number type of maps and prob
 Masks = Annotated[bool, OUTPUT("Write masks instead of probabilities.", "--masks")]
 Json = Annotated[bool, OUTPUT("Results as JSON on standard output.", "--json")]
 
-Device = Annotated[str, RUN("Where to compute.", metavar="auto|cpu|cuda[:N]")]
+Device = Annotated[str, RUN("Where to compute.", metavar="auto|cpu|cuda[:N]|mps")]
 Precision = Annotated[types.Precision, RUN("auto is float32 on a CPU and tf32 on a GPU.")]
 BatchSize = Annotated[
     int | None,

@@ -50,15 +50,17 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(f"--device {name}: this torch ({torch.__version__}) sees no Apple GPU; use --device cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: this torch ({torch.__version__}) sees no CUDA device; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: only {torch.cuda.device_count()} CUDA device(s) here")
     if device.type == "cpu":
         keep_freed_memory()
-    if device.type == "cpu" and precision in ("auto", "tf32"):
+    if device.type != "cuda" and precision in ("auto", "tf32"):
         precision = "float32"
     elif precision == "auto":
         precision = "tf32"

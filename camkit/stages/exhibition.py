@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from camkit.data.classes import ClassIndex
 from camkit.data.images import ImageSet, list_file
@@ -60,7 +60,7 @@ class View:
     ids        only these
     classes    names: only images that have one of them by the first store, and only their maps
     limit      at most so many; None: 24 on a sheet, all on a page
-    sort       by id, or by the mean IoU of the image in the first store
+    sort       by id, by the mean IoU of the image in the first store, or given: as `ids` are
     tile       longer side of a picture in pixels; None: 240, of a single overlay 640
     threshold  where maps become masks; None: 0.3 where there is ground truth, on a page the best of a sweep
     interval   on a page: how sure mIoU and the differences to the first store are
@@ -72,7 +72,7 @@ class View:
     ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     limit: int | None = None
-    sort: Sort = "id"
+    sort: Sort | Literal["given"] = "id"
     tile: int | None = None
     threshold: float | None = None
     workers: int = WORKERS
@@ -94,7 +94,7 @@ class Exhibition:
 @contextmanager
 def open_exhibition(columns: Sequence[Column], view: View) -> Iterator[Exhibition]:
     """Everything that can be wrong with stores and folders is found here."""
-    if view.sort != "id" and view.truth is None:
+    if view.sort in ("worst", "best") and view.truth is None:
         raise UsageError(f"--sort {view.sort} goes by IoU: give the ground truth (--gt)")
     with ExitStack() as stack:
         readers = [stack.enter_context(open_store(column.store)) for column in columns]
@@ -144,7 +144,10 @@ def choose_ids(show: Exhibition) -> list[str]:
 def first_ids(show: Exhibition, ids: Sequence[str], limit: int | None) -> Sequence[str]:
     """In the order of the view; at most View.limit, or as many as it names, else `limit`."""
     view = show.view
-    ordered = ids if view.sort == "id" else _by_iou(show, ids)
+    if view.sort == "given":
+        order = {id: place for place, id in enumerate(view.ids)}
+        ids = sorted(ids, key=lambda id: order.get(id, len(order)))
+    ordered = _by_iou(show, ids) if view.sort in ("worst", "best") else ids
     limit = view.limit or (None if view.ids else limit)
     if limit is not None and len(ordered) > limit:
         log.info("showing %d of %d images (see --limit)", limit, len(ordered))
