@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ SNAKEFILE = Path(__file__).parents[2] / "examples" / "workflow" / "Snakefile"
 KILLS = 3
 
 
+def kill_group(number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(number, signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("snakemake") is None, reason="needs snakemake")
-def test_killed_jobs(tmp_path: Path) -> None:
+def test_killed_jobs(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     world = draw_world(tmp_path / "world", count=24)
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -38,10 +44,12 @@ def test_killed_jobs(tmp_path: Path) -> None:
     words += [f"{name}={value}" for name, value in settings.items()]
 
     def run(out: str, *more: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [*words, f"out={out}", *more], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        request.addfinalizer(lambda: kill_group(started.pid))
+        return started
 
     whole = run("whole")
     began = time.monotonic()
