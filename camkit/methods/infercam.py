@@ -143,7 +143,9 @@ def find_centres(
         most = len(classes[b]) if inference.many_classes == "per-class" else 2
         if inference.split and 0 < count <= most:
             alike.setdefault((_size(images[b]), len(classes[b])), []).append(b)
-    for (seen, _), chosen in alike.items():
+    largest = max(views.centres)
+    for chosen in (part for (seen, _), same in alike.items() for part in _parts(same, seen, largest, inference.snap)):
+        seen = _size(images[chosen[0]])
         pyramid = scale_pyramid(torch.stack([images[b] for b in chosen]), views.centres)
         asked = torch.stack([classes[b] for b in chosen])
         maps = sum_responses(response, pyramid, asked, seen, flip=views.flip, multiple=multiple)
@@ -152,6 +154,12 @@ def find_centres(
         for place, b in enumerate(chosen):
             centres[b] = [centre_of_sums(rows[place, c], columns[place, c], seen) for c in range(counts[b])]
     return centres
+
+
+def _parts(same: list[int], seen: Size, scale: float, snap: int | None) -> Iterator[list[int]]:
+    """Of images of one size: all of a batch, or as many as memory holds."""
+    count = _at_once(*scaled_size(seen, scale)) if snap else len(same)
+    yield from (same[start : start + count] for start in range(0, len(same), count))
 
 
 def plan(image: int, classes: Tensor, centres: Sequence[Centre], seen: Size, inference: Inference) -> list[Patch]:
@@ -286,8 +294,7 @@ def _ask_in_passes(
     """Of a group as it is; of a large one in passes that memory holds, on a GPU of a power of two of patches each."""
     if not snap:
         return _ask(response, photos, mirrored, classes)
-    height, width = photos.shape[-2:]
-    most = 1 << (max(1, LARGEST_PASS // (2 * height * width)).bit_length() - 1)
+    most = _at_once(*photos.shape[-2:])
     made = []
     for start in range(0, len(photos), most):
         part = slice(start, start + most)
@@ -297,6 +304,11 @@ def _ask_in_passes(
         turned = None if mirrored is None else _filled(mirrored[part], filled)
         made.append(_ask(response, asked[0], turned, asked[1])[:wanted])
     return torch.cat(made)
+
+
+def _at_once(height: int, width: int) -> int:
+    """A power of two."""
+    return 1 << (max(1, LARGEST_PASS // (2 * height * width)).bit_length() - 1)
 
 
 def passes_of(count: int) -> int:

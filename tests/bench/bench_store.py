@@ -94,6 +94,7 @@ def writer(arrays: Sequence[np.ndarray]) -> None:
 def by_hdf5(array: np.ndarray) -> int:
     with h5py.File(io.BytesIO(), "w", libver=V110) as file:
         dataset = file.create_dataset("maps", data=array, chunks=whole(array), **FILTERS["gzip 4"])
+        file.flush()
         return int(dataset.id.get_storage_size())
 
 

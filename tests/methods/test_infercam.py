@@ -360,7 +360,7 @@ def together(
 
 def test_photos_of_all_sizes_share_passes_and_get_the_maps_they_get_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [as_batch(photo(height, 60, seed)) for seed, height in enumerate((44, 46, 60, 44))]
-    classes, snapped = [[1], [0, 2], [0, 1, 3], [2]], Inference(snap=32)
+    classes, snapped = [[1], [0, 2], [0, 1, 3], [2]], Inference(snap=32, rounds=2)
     found, notes, passes = together(images, classes, snapped)
     alone = [together([image], [asked], snapped) for image, asked in zip(images, classes, strict=True)]
     for maps, note, one in zip(found, notes, alone, strict=True):
