@@ -83,5 +83,7 @@ def _options(context: Any) -> list[str]:
 
 
 def _meant(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
-    return f"; do you mean {near[0]}?" if near else ""
+    """Dashes in front make nothing alike."""
+    bare = {one.lstrip("-"): one for one in known if one.startswith("-") == name.startswith("-")}
+    near = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
+    return f"; do you mean {bare[near[0]]}?" if near else ""

@@ -38,7 +38,7 @@ def test_doubt_has_its_ends() -> None:
 
 
 def test_the_most_doubtful_come_first(tmp_path: Path) -> None:
-    maps = {id: np.full((1, 4, 6), value, np.float32) for id, value in (("a", 0.9), ("b", 0.3), ("c", 0.7))}
+    maps = {id: np.full((1, 4, 6), value, np.float32) for id, value in (("a", 0.9), ("b", 0.25), ("c", 0.7))}
     maps["c"][0, :2] = 0.35
     store = write(tmp_path / "maps.h5", "maps", maps)
     assert [one.id for one in review([store])] == ["b", "c", "a"]
