@@ -19,7 +19,7 @@ if [ "${1:-}" = --quick ]; then
     source "$(dirname "$0")/quick.sh"
     set -- "$world" "$out"
     walks=()
-    backbones=toy backgrounds=0.3 refined=lpcam recipe=() grid=()
+    backbones=toy backgrounds=0.3 methods="cam lpcam lpcam-f infercam-paper" refined=lpcam recipe=() grid=()
 fi
 [ $# -ge 1 ] || { sed -n '2,10s/^# *//p' "$0" >&2; exit 2; }
 voc=$1 out=${2:-ways-voc}

@@ -348,7 +348,7 @@ class _Run:
         began, epoch, step = self.begun
         done = self.state.epoch - epoch - step / self.batches
         left = self.recipe.epochs - self.state.epoch
-        return f", about {duration(left * (time.monotonic() - began) / done)} left" if left else ""
+        return f", about {duration(left * (time.monotonic() - began) / done)} left" if left and done > 0 else ""
 
     def _judge(self) -> Figures:
         """May take long: Ctrl-C interrupts it, unless other ranks would wait for this one; what was trained is kept."""

@@ -26,7 +26,7 @@ from tests.support.world import camkit, said
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    result = camkit("demo", "here", "--scenes", "6", "--full", cwd=folder, fresh=True)
+    result = camkit("demo", "here", "--scenes", "4", "--full", cwd=folder, fresh=True)
     assert result.returncode == 0, said(result)
     (folder / "table.txt").write_bytes(result.stdout)
     return folder
@@ -59,10 +59,10 @@ def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Pa
     here = place / "here"
     page = (here / "report.html").read_text()
     assert page.startswith("<!doctype html>")
-    assert page.count("<article") == 6
+    assert page.count("<article") == 4
     assert min(Image.open(here / "sheet.png").size) > 300
     masks = sorted((here / "masks").glob("*.png"))
-    assert len(masks) == 6
+    assert len(masks) == 4
     assert any(len(np.unique(read_mask(mask))) > 1 for mask in masks)
     judged = camkit("evaluate", "here/cam.h5", "--gt", "here/world", "--parts", "here/world/Parts", "--json", cwd=place)
     assert judged.returncode == 0, said(judged)
@@ -74,11 +74,11 @@ def test_it_leaves_a_page_a_sheet_masks_and_stores_that_others_can_use(place: Pa
 def test_run_again_it_keeps_what_it_has(place: Path) -> None:
     before = {path: path.read_bytes() for path in (place / "here").glob("*.h5")}
     (place / "here/cam.seconds").write_text("")  # as a kill may leave it
-    again = camkit("demo", "here", "--scenes", "6", "--full", "--json", cwd=place)
+    again = camkit("demo", "here", "--scenes", "4", "--full", "--json", cwd=place)
     assert again.returncode == 0, said(again)
     assert {path: path.read_bytes() for path in before} == before
     found = json.loads(again.stdout)
-    assert found["images"] == 6
+    assert found["images"] == 4
     table = (place / "table.txt").read_text()
     for row in found["methods"]:
         assert f"{100 * row['miou']:.1f}" in table
@@ -87,14 +87,14 @@ def test_run_again_it_keeps_what_it_has(place: Path) -> None:
 
 def test_another_world_in_the_same_place_is_refused_until_it_may_replace(place: Path, tmp_path: Path) -> None:
     place = shutil.copytree(place, tmp_path / "place")
-    other = camkit("demo", "here", "--scenes", "3", cwd=place)
+    other = camkit("demo", "here", "--scenes", "2", cwd=place)
     assert other.returncode == 2
-    assert "holds another toy world: val 6, now 3" in said(other)
+    assert "holds another toy world: val 4, now 2" in said(other)
     assert "--overwrite" in said(other)
-    replaced = camkit("demo", "here", "--scenes", "3", "--overwrite", "-q", cwd=place)
+    replaced = camkit("demo", "here", "--scenes", "2", "--overwrite", "-q", cwd=place)
     assert replaced.returncode == 0, said(replaced)
-    assert "3 drawn scenes" in replaced.stdout.decode()
-    assert len(list((place / "here/masks").glob("*.png"))) == 3
+    assert "2 drawn scenes" in replaced.stdout.decode()
+    assert len(list((place / "here/masks").glob("*.png"))) == 2
 
 
 def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_places_and_numbers_that_cannot_be(tmp_path: Path) -> None:
 def test_the_commands_that_it_tells_make_the_same_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = [line for method in METHODS for line in commands_of(method[1], Path("here"))]
     assert len(told) == len(METHODS) + 1
-    again = camkit("demo", "here", "--scenes", "6", cwd=place)
+    again = camkit("demo", "here", "--scenes", "4", cwd=place)
     for line in told:
         assert f"$ {line}\n" in said(again)
     monkeypatch.chdir(place)

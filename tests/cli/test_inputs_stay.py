@@ -66,6 +66,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluate": (("evaluate", "cams.h5", "--gt", "voc", "--curve", "cams.h5"), "give a name that ends in .png"),
     "evaluate, truth": (("evaluate", "cams.h5", "--gt", "voc", "--curve", f"{TRUTH}/{PHOTO}.png"), NOT_OURS),
     "evaluate, a store's odd name": (("evaluate", "store.png", "--gt", "voc", "--curve", "store.png"), NOT_OURS),
+    "review": (("review", "cams.h5", "--out", "photo.jpg"), NOT_OURS),
     "show": (("show", "cams.h5", "--out", "photo.jpg"), NOT_OURS),
     "show, truth": (("show", "cams.h5", "--out", f"{TRUTH}/{PHOTO}.png"), NOT_OURS),
     "show, a store": (("show", "store.png", "--out", "store.png"), BOTH),
@@ -89,7 +90,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "segment": (("segment", "--ckpt", "seg.safetensors", "--images", "voc", "--out", "seg.safetensors"), NO_STORE),
     "demo": (("demo", "voc", "--no-open"), NOT_OURS),
 }  # fmt: skip
-WITHOUT_OVERWRITE = ("evaluate", "show")
+WITHOUT_OVERWRITE = ("evaluate", "review", "show")
 
 
 @pytest.fixture(scope="module")

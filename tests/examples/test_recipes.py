@@ -35,7 +35,7 @@ def test_a_recipe_runs_to_its_end(recipe: Path, programs: Path, tmp_path: Path) 
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
-    assert list((tmp_path / "out").glob("*.h5"))
+    assert list((tmp_path / "out").rglob("*.h5"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

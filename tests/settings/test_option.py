@@ -30,8 +30,8 @@ PRESETS = {"a": Numbers(), "b": Numbers(count=5, way="down"), "c": Numbers(count
 def test_help_tells_the_numbers_of_the_presets() -> None:
     told = {name: help_of(name, about, PRESETS) for name, (about, _) in options_of(Numbers).items()}
     assert told == {
-        "count": "So many: 3 (b 5, c 5); 1 at least.", "share": "Of all.", "steps": "1,0.5.", "way": "down in b.",
-        "both": "",
+        "count": "So many: 3 (b 5, c 5); 1 at least.", "share": "Of all. Default: 0.5.", "steps": "1,0.5.",
+        "way": "down in b.", "both": "Default: on.",
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ SIZE = (13, 18)
 FLAT_IDS = ("a1", "t2", "ü3")
 PRESENT: dict[str, Sequence[int]] = {"a1": [0, 2], "día 1/t2": [1], "día 1/ü3": [], "t2": [1], "ü3": []}
 MASK_FORMATS = list(MASKS)
+NOT_READ_BACK = {"deeplab", "cvat", "label-studio", "yolo-seg"}  # the first is, from a list beside it
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ class TestRoundTrips:
         import_files(tmp_path / "out", Output(tmp_path / "back.h5", dtype="float32"))
         same(store, tmp_path / "back.h5")
 
-    @pytest.mark.parametrize("format", [format for format in MASK_FORMATS if format != "deeplab"])
+    @pytest.mark.parametrize("format", [format for format in MASK_FORMATS if format not in NOT_READ_BACK])
     def test_masks(self, photos, tmp_path, format):
         ids = IDS[:2] if format == "coco" else IDS  # results do not name images without objects
         store = write_store(tmp_path / "store.h5", "masks", ids=ids)
