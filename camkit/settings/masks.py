@@ -49,7 +49,7 @@ class MasksPlan:
         "Of the classifier's training. Default: {most} for a few photos, {fewest} for {many} and more.",
         low=1, metavar="N", facts={"most": MOST_EPOCHS, "fewest": FEWEST_EPOCHS, "many": PHOTO_STEPS // FEWEST_EPOCHS},
     )  # fmt: skip
-    background: float = option(0.3, "A pixel is background unless the map of a class is above.", low=0.0, high=1.0)
+    background: float = option(0.4, "A pixel is background unless the map of a class is above.", low=0.0, high=1.0)
     resize: int | None = option(
         None,
         "Longer side at which photos are seen. Default: {packaged} with packaged weights, else the classifier's own.",

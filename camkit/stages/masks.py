@@ -40,7 +40,7 @@ WANTED = (
 )
 
 SECONDS = {
-    "classify-train": 0.22, "cam": 1.6, "lpcam-cluster": 0.15, "lpcam-apply": 1.6, "infercam": 8.0, "dcsm": 3.0,
+    "classify-train": 0.12, "cam": 1.6, "lpcam-cluster": 0.15, "lpcam-apply": 1.6, "infercam": 8.0, "dcsm": 3.0,
     "crf": 0.7, "segment-train": 0.25, "segment": 2.0, "mask": 0.02, "show": 0.1, "evaluate": 0.05,
 }  # fmt: skip
 """For each photo, of a training for each photo and epoch, on two cores with the smallest network: the first guess."""
