@@ -10,7 +10,7 @@
 set -euo pipefail
 learn=${LEARN:-train_aug} choose=${CHOOSE:-train} judge=${JUDGE:-val}
 gather=${GATHER:-$choose}
-backbones=${BACKBONES:-efficientnet-lite0 efficientnet-lite2} backgrounds=${BACKGROUNDS:-0.2 0.3 0.4}
+backbones=${BACKBONES:-efficientnet-lite0 efficientnet-lite2} backgrounds=${BACKGROUNDS:-0.3 0.4 0.5}
 methods=${METHODS:-cam lpcam lpcam-f dcsm infercam infercam-paper} refined=${REFINED-cam lpcam}
 size=${RESIZE:-400}  # longer side at which photos are seen
 recipe=(--preset efficientnet --output-stride 32 --input-size "$size") grid=(--output-stride 16 --resize "$size")
